@@ -1,0 +1,42 @@
+#!/bin/sh
+# Brings everything that `npm start` and `npm test` need: the packages of package-lock.json (among
+# them the Node that the npm scripts run on) and, with --peers and as root on Debian, the programs
+# that the tests hold Weft against. Does nothing that is done already.
+set -eu
+cd "$(dirname "$0")/.."
+
+if [ ! -x node_modules/.bin/node ] || [ package-lock.json -nt node_modules/.package-lock.json ]; then
+  echo "setup: installing the packages of package-lock.json"
+  npm ci --no-audit --no-fund --loglevel=error
+  touch node_modules/.package-lock.json
+fi
+
+[ "${1:-}" = --peers ] || exit 0
+if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
+  echo "setup: not root on Debian: tests that need stock peers will say so and be skipped"
+  exit 0
+fi
+missing=
+need() { command -v "$1" >/dev/null 2>&1 || missing="$missing $2"; }
+PATH=$PATH:/usr/sbin:/sbin
+need ip iproute2
+need ovs-vsctl openvswitch-switch
+need ovs-testcontroller openvswitch-testcontroller
+need tshark tshark
+need iperf3 iperf3
+need ethtool ethtool
+need tcpdump tcpdump
+need ping iputils-ping
+need bpftool bpftool
+if [ -n "$missing" ]; then
+  echo "setup: installing the Debian packages$missing"
+  export DEBIAN_FRONTEND=noninteractive
+  # A service that starts itself would own the names that the tests use: keep it from starting.
+  if [ ! -e /usr/sbin/policy-rc.d ]; then
+    printf '#!/bin/sh\nexit 101\n' > /usr/sbin/policy-rc.d; chmod +x /usr/sbin/policy-rc.d
+    trap 'rm -f /usr/sbin/policy-rc.d' EXIT
+  fi
+  apt-get update -qq
+  # shellcheck disable=SC2086
+  apt-get install -y -qq --no-install-recommends $missing >/dev/null
+fi
