@@ -1,0 +1,219 @@
+import type { Flow } from '../flow/layout.ts';
+
+/**
+ * The seam between the slow path (`switch`) and whatever forwards packets: the userspace datapath, in
+ * this process or in a worker, and the eBPF one.
+ *
+ * The slow path is the only writer of megaflows, which are disjoint: two that overlap never stand in a
+ * datapath at once. All calls are synchronous for the caller and take effect in the order in which they
+ * were made; a datapath that lives elsewhere (a worker, the kernel) keeps that order. Statistics may
+ * lag behind by a few milliseconds there, and are exact after `flush()`.
+ */
+export interface Datapath {
+  /** "netdev@ovs-netdev", "system@ovs-system", "dummy@ovs-dummy": type and name. */
+  readonly type: string;
+  readonly name: string;
+  readonly features: DatapathFeatures;
+
+  /**
+   * Adds a port and returns its number: `wanted` if that is free, else the lowest free one (0 is the
+   * datapath's own local port).
+   * @throws WeftError `no-such-device`, `port-exists`, `no-port-number-left`, ... with the reason as
+   * Open vSwitch users know it ("No such device").
+   */
+  portAdd(spec: PortSpec, wanted?: number): number;
+  portDelete(port: number): void;
+  ports(): readonly DatapathPort[];
+  portStats(port: number): PortStats;
+
+  /** Installs a megaflow, or replaces the actions of the one with the same key and mask. */
+  flowPut(flow: MegaflowSpec): MegaflowId;
+  /** Removes it; the counters that it had at the end are returned. */
+  flowDelete(id: MegaflowId): FlowStats;
+  flowStats(id: MegaflowId): FlowStats;
+  /** Number of megaflows installed. */
+  readonly flowCount: number;
+  /** Distinct masks in use. */
+  readonly maskCount: number;
+
+  /** Runs actions on a packet as if it had come in with these metadata. */
+  execute(packet: ExecuteRequest): void;
+
+  /**
+   * Who is called for packets without a megaflow and for `userspace` actions. The packet's bytes are
+   * only valid during the call. Until it is set, such packets are dropped and counted.
+   */
+  setUpcallHandler(handler: (upcall: Upcall) => void): void;
+
+  stats(): DatapathStats;
+  /** Resolves when all that was asked before has taken effect and the counters are exact. */
+  flush(): Promise<void>;
+  /** Hands over periodic work (expiry of datapath-internal caches). Returns nothing to wait for. */
+  close(): Promise<void>;
+}
+
+export interface DatapathFeatures {
+  readonly maxVlanHeaders: number;
+  readonly maxMplsDepth: number;
+  readonly recirc: boolean;
+  readonly ct: boolean;
+  readonly clone: boolean;
+  readonly sampleNesting: number;
+  readonly checkPktLen: boolean;
+}
+
+/** What a port is opened on. */
+export interface PortSpec {
+  readonly name: string;
+  /**
+   * "system": an existing network device; "tap" and "internal": a tap device that the datapath makes;
+   * "dummy": no device, packets come by `DummyPort.receive`; tunnel types: "vxlan", "geneve", "gre".
+   */
+  readonly type: string;
+  readonly options?: ReadonlyMap<string, string>;
+  /** Network namespace in which the device is, as a path ("/run/netns/x"); none: this process's own. */
+  readonly netns?: string;
+}
+
+export interface DatapathPort {
+  readonly port: number;
+  readonly name: string;
+  readonly type: string;
+}
+
+export interface PortStats {
+  rxPackets: number;
+  rxBytes: number;
+  rxErrors: number;
+  rxDropped: number;
+  txPackets: number;
+  txBytes: number;
+  txErrors: number;
+  txDropped: number;
+}
+
+/** Names a megaflow while it is installed. Ids are reused after deletion. */
+export type MegaflowId = number;
+
+export interface MegaflowSpec {
+  /** Bits outside the mask are 0. `in_port` is the datapath's port number. */
+  readonly key: Flow;
+  readonly mask: Flow;
+  readonly actions: readonly DpAction[];
+}
+
+export interface FlowStats {
+  packets: number;
+  bytes: number;
+  /** Clock.now() milliseconds of the last packet; 0: never used. */
+  used: number;
+  /** TCP flags seen, ORed. */
+  tcpFlags: number;
+}
+
+export interface DatapathStats {
+  hits: number;
+  missed: number;
+  lost: number;
+  microflowHits: number;
+  masksSearched: number;
+}
+
+export interface ExecuteRequest {
+  readonly packet: Uint8Array;
+  /** Metadata (in_port, tunnel, marks, recirc_id, ct) from which the packet's key starts. */
+  readonly flow: Flow;
+  readonly actions: readonly DpAction[];
+}
+
+export interface Upcall {
+  readonly kind: 'miss' | 'action';
+  /** Valid during the call only. */
+  readonly packet: Uint8Array;
+  /** Key extracted from the packet, with metadata. Valid during the call only. */
+  readonly flow: Flow;
+  /** What a `userspace` action carried. */
+  readonly userdata: UserspaceCookie | null;
+  /** Where the packet goes on after the slow path is done with it, for actions that must be executed there. */
+  readonly actions: readonly DpAction[] | null;
+}
+
+/** Why a packet goes up by action. */
+export type UserspaceCookie =
+  /** The slow path translates and executes it: something the datapath can't do. */
+  | { readonly type: 'slow_path'; readonly reason: SlowPathReason }
+  | { readonly type: 'controller'; readonly reason: number; readonly recircId: number; readonly ruleCookie: bigint; readonly controllerId: number; readonly maxLen: number; readonly dontSend: boolean; readonly continuation: boolean }
+  | { readonly type: 'sflow' | 'flow_sample' | 'ipfix'; readonly collectorSet: number; readonly obsDomain: number; readonly obsPoint: number; readonly outputPort: number };
+
+export type SlowPathReason = 'cfm' | 'bfd' | 'lacp' | 'stp' | 'lldp' | 'controller' | 'action' | 'match';
+
+/**
+ * What a datapath does to a packet, in order. Ports are datapath port numbers. `set` writes the bits
+ * of `mask` in the packet's headers or metadata, named as flow-key words, so that one mechanism serves
+ * all fields: value and mask are sparse lists of (word, value, mask).
+ */
+export type DpAction =
+  | { readonly type: 'output'; readonly port: number }
+  | { readonly type: 'drop'; readonly reason: string }
+  | { readonly type: 'userspace'; readonly cookie: UserspaceCookie; readonly pid: number }
+  | { readonly type: 'set'; readonly group: SetGroup; readonly words: readonly SetWord[] }
+  | { readonly type: 'push_vlan'; readonly tpid: number; readonly tci: number }
+  | { readonly type: 'pop_vlan' }
+  | { readonly type: 'push_mpls'; readonly ethertype: number; readonly lse: number }
+  | { readonly type: 'pop_mpls'; readonly ethertype: number }
+  | { readonly type: 'push_eth'; readonly dst: bigint; readonly src: bigint }
+  | { readonly type: 'pop_eth' }
+  | { readonly type: 'recirc'; readonly id: number }
+  | { readonly type: 'hash'; readonly algorithm: number; readonly basis: number }
+  | { readonly type: 'trunc'; readonly maxLen: number }
+  | { readonly type: 'sample'; readonly probability: number; readonly actions: readonly DpAction[] }
+  | { readonly type: 'clone'; readonly actions: readonly DpAction[] }
+  | { readonly type: 'meter'; readonly meter: number }
+  | { readonly type: 'check_pkt_len'; readonly length: number; readonly greater: readonly DpAction[]; readonly lessEqual: readonly DpAction[] }
+  | { readonly type: 'ct_clear' }
+  | DpCtAction;
+
+export interface DpCtAction {
+  readonly type: 'ct';
+  readonly commit: boolean;
+  readonly force: boolean;
+  readonly zone: number;
+  readonly mark: { readonly value: number; readonly mask: number } | null;
+  readonly label: { readonly value: bigint; readonly mask: bigint } | null;
+  readonly helper: string;
+  readonly nat: {
+    readonly direction: 'none' | 'src' | 'dst';
+    readonly addressMin: Uint8Array;
+    readonly addressMax: Uint8Array;
+    readonly portMin: number;
+    readonly portMax: number;
+    readonly persistent: boolean;
+    readonly hash: boolean;
+    readonly random: boolean;
+  } | null;
+}
+
+/** The header that a `set` belongs to, as `set(eth(...))`, `set(ipv4(...))` are printed. */
+export type SetGroup =
+  | 'eth'
+  | 'ipv4'
+  | 'ipv6'
+  | 'tcp'
+  | 'udp'
+  | 'sctp'
+  | 'icmpv6'
+  | 'nd'
+  | 'arp'
+  | 'mpls'
+  | 'tunnel'
+  | 'skb_priority'
+  | 'skb_mark'
+  | 'ct_mark'
+  | 'nsh';
+
+export interface SetWord {
+  /** Index in the flow key. */
+  readonly word: number;
+  readonly value: number;
+  readonly mask: number;
+}
