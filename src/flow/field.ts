@@ -68,8 +68,17 @@ export interface Field {
   readonly format: FieldFormat;
   readonly prerequisite: Prerequisite;
   readonly writable: boolean;
+  /** Its number in class 0 or 1, if any. */
   readonly nxm: OxmNumber | null;
+  /** Its first number in any other class, if any. */
   readonly oxm: OxmNumber | null;
+  /** All its numbers, those that older versions prefer first. */
+  readonly numbers: readonly OxmNumber[];
+  /**
+   * tun_metadata0..63: the value's length is whatever a Geneve option gives it, up to `bytes`. Such a
+   * field has no place (`offset` is -1) until a table of Geneve options gives it one.
+   */
+  readonly variableLength: boolean;
 }
 
 /** Some of a field's bits: `field[ofs..ofs+bits-1]`, bit 0 the least significant. */
