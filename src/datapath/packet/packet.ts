@@ -121,11 +121,14 @@ export class Packet {
     return this.start + at;
   }
 
-  /** Removes `size` bytes at offset `at`, moving the bytes in front of them. */
+  /**
+   * Removes `size` bytes at offset `at`, moving the bytes in front of them. Offsets behind them move
+   * along; one that points into them stays.
+   */
   closeGap(at: number, size: number): void {
     if (at > 0) this.buffer.copyWithin(this.start + size, this.start, this.start + at);
     this.start += size;
-    this.shift(at, -size);
+    this.shift(at + size, -size);
   }
 
   private shift(at: number, by: number): void {
