@@ -133,8 +133,14 @@ export type OfMessage =
 
 export type OfKind = OfMessage['kind'];
 
-/** The messages of kind `K`. */
-export type OfMessageOf<K extends OfKind> = Extract<OfMessage, { kind: K }>;
+/** The message of kind `K`. */
+export type OfMessageOf<K extends OfKind> = OfMessage extends infer M
+  ? M extends OfMessage
+    ? K extends M['kind']
+      ? M & { readonly kind: K }
+      : never
+    : never
+  : never;
 
 export type { Header };
 
