@@ -239,10 +239,17 @@ export function hashFields(flow: Flow, fields: HashFields, basis: number): numbe
 }
 
 /**
- * What the `hash` action leaves in dp_hash: algorithm 0 is `hash5Tuple`, 1 is `hashSymmetricL3L4`.
- * Never 0, which stands for "not computed".
+ * What the `hash` action leaves in dp_hash. Algorithm 1 is `hashSymmetricL3L4`; 0 is `hash5Tuple`, for
+ * TCP and UDP (whose 5-tuple hash is at hand since reception) mixed with the basis afterwards. Never 0,
+ * which stands for "not computed".
  */
 export function datapathHash(flow: Flow, algorithm: number, basis: number): number {
-  const hash = algorithm === 1 ? hashSymmetricL3L4(flow, basis, false) : hash5Tuple(flow, basis);
-  return hash === 0 ? 1 : hash;
+  if (algorithm === 1) return hashSymmetricL3L4(flow, basis, false) || 1;
+  const type = etherType(flow);
+  const protocol = flow[W_NW] & 0xff;
+  const later = (flow[W_NW] >>> 24) & FRAG_LATER;
+  if ((type === 0x0800 || type === 0x86dd) && (protocol === 6 || protocol === 17) && !later) {
+    return hashFinish(hashAdd(hashAdd(hash5Tuple(flow, 0), 0), basis), 8) || 1;
+  }
+  return hash5Tuple(flow, basis) || 1;
 }
