@@ -111,6 +111,9 @@ export function portFrom16(port: number): number {
   return port >= 0xff00 ? (port | 0xffff0000) >>> 0 : port;
 }
 
+/** Id of tun_metadata0; the others follow. */
+const F_TUN_METADATA0 = F.tunGtpuMsgtype.id + 1;
+
 /** Reads a field of at most 32 bits. A mapped or unmapped tun_metadata field is no such field. */
 export function getNumber(flow: Flow, field: Field): number {
   if (!field.special) return readBits32(flow, field.offset, field.bits) >>> 0;
@@ -206,8 +209,6 @@ export function tunMetadataPresent(flow: Flow, field: Field): boolean {
   const n = field.id - F_TUN_METADATA0;
   return ((flow[L.W_TUN_METADATA_PRESENT + (n < 32 ? 1 : 0)] >>> (n & 31)) & 1) !== 0;
 }
-
-const F_TUN_METADATA0 = F.tunGtpuMsgtype.id + 1;
 
 /** Writes the bits of `mask` of a field of a key; bits of `value` outside it don't count. */
 export function setFieldMasked(flow: Flow, field: Field, value: bigint, mask: bigint): void {
@@ -308,11 +309,12 @@ export function isValueValid(field: Field, value: bigint): boolean {
   }
 }
 
-/** Whether a mask is one that a match on a field may have: any for maskable fields, else all or nothing. */
+/**
+ * Whether a mask, `field.bytes` wide as OXM and texts have it, is one that a match on a field may
+ * have: any for maskable fields, else all ones or nothing.
+ */
 export function isMaskValid(field: Field, mask: bigint): boolean {
-  if (field.maskable) return true;
-  const all = ones(field.bytes * 8);
-  return mask === 0n || mask === all || mask === fieldOnes(field);
+  return field.maskable || mask === 0n || mask === ones(field.bytes * 8);
 }
 
 // --- Subfields ----------------------------------------------------------------------------------------

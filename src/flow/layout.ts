@@ -121,6 +121,12 @@ export const FRAG_LATER = 2;
 /** Set in a tci that stands for a tag which is there. */
 export const VLAN_CFI = 0x1000;
 
+/** Bits of the flags in {@link W_TUN_FLAGS}; matches can only test the first. */
+export const TUN_F_OAM = 0x01;
+export const TUN_F_DF = 0x02;
+export const TUN_F_CSUM = 0x04;
+export const TUN_F_KEY = 0x08;
+
 /** Bits of ct_state. */
 export const CS_NEW = 0x01;
 export const CS_ESTABLISHED = 0x02;
