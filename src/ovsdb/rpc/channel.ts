@@ -1,4 +1,4 @@
-import type { Json } from './json.ts';
+import type { Json } from '../json.ts';
 
 /** One JSON-RPC 1.0 message as RFC 7047 uses it. */
 export type RpcMessage =
