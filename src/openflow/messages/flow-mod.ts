@@ -1,6 +1,6 @@
+import type { Match } from '../../flow/match.ts';
 import type { Action } from '../actions/types.ts';
 import type { Header } from '../header.ts';
-import type { Match } from '../match.ts';
 
 export type FlowModCommand = 'add' | 'modify' | 'modify_strict' | 'delete' | 'delete_strict';
 

@@ -1,5 +1,5 @@
+import type { Match } from '../../flow/match.ts';
 import type { Header } from '../header.ts';
-import type { Match } from '../match.ts';
 
 export interface FlowRemoved extends Header {
   readonly kind: 'flow_removed';

@@ -1,6 +1,6 @@
+import type { Match } from '../../flow/match.ts';
 import type { Action } from '../actions/types.ts';
 import type { Header, Multipart } from '../header.ts';
-import type { Match } from '../match.ts';
 
 export interface FlowStatsRequest extends Header {
   readonly kind: 'flow_stats_request' | 'aggregate_stats_request';

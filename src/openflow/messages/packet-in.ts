@@ -1,6 +1,6 @@
+import type { Match } from '../../flow/match.ts';
 import type { Action } from '../actions/types.ts';
 import type { Header } from '../header.ts';
-import type { Match } from '../match.ts';
 
 /** How a connection wants its packet-ins. */
 export type PacketInFormat = 'standard' | 'nxt_packet_in' | 'nxt_packet_in2';

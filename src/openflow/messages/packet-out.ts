@@ -1,6 +1,6 @@
+import type { Match } from '../../flow/match.ts';
 import type { Action } from '../actions/types.ts';
 import type { Header } from '../header.ts';
-import type { Match } from '../match.ts';
 
 export interface PacketOut extends Header {
   readonly kind: 'packet_out';
