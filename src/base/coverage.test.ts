@@ -30,9 +30,9 @@ test('rates are averages over the last slot, minute and hour', () => {
   assert.equal(lines[1], 'packet                    12.0/sec     1.000/sec        0.0167/sec   total: 60');
   assert.equal(lines[2], '1 events never hit');
   clock.ms = 10000;
-  assert.match(coverage.show(), /packet {20} {2}0\.0\/sec {5}1\.000\/sec/);
+  assert.match(coverage.show(), /packet\s+0\.0\/sec\s+1\.000\/sec/);
   clock.ms = 65000;
-  assert.match(coverage.show(), /packet {20} {2}0\.0\/sec {5}0\.000\/sec {8}0\.0167\/sec/);
+  assert.match(coverage.show(), /packet\s+0\.0\/sec\s+0\.000\/sec\s+0\.0167\/sec/);
 });
 
 test('a late tick spreads the events over the slots it missed, and loses none', () => {
