@@ -30,6 +30,8 @@ export interface Datapath {
   flowPut(flow: MegaflowSpec): MegaflowId;
   /** Removes it; the counters that it had at the end are returned. */
   flowDelete(id: MegaflowId): FlowStats;
+  /** The same for many at once, in one exchange with whoever forwards. */
+  flowDeleteAll(ids: readonly MegaflowId[]): FlowStats[];
   flowStats(id: MegaflowId): FlowStats;
   /** Number of megaflows installed. */
   readonly flowCount: number;
@@ -46,6 +48,8 @@ export interface Datapath {
   setUpcallHandler(handler: (upcall: Upcall) => void): void;
 
   stats(): DatapathStats;
+  /** Packets that the datapath dropped itself, by reason ("explicit", "recirculation-depth", ...). */
+  drops(): Readonly<Record<string, number>>;
   /** Resolves when all that was asked before has taken effect and the counters are exact. */
   flush(): Promise<void>;
   /** Hands over periodic work (expiry of datapath-internal caches). Returns nothing to wait for. */
@@ -124,6 +128,20 @@ export interface ExecuteRequest {
   /** Metadata (in_port, tunnel, marks, recirc_id, ct) from which the packet's key starts. */
   readonly flow: Flow;
   readonly actions: readonly DpAction[];
+  /** The upcall's, when the packet is one that came up; none: there is nothing left to do on it. */
+  readonly offload?: PacketOffload | null;
+}
+
+/**
+ * What a device left for the sender to do on a packet, as in virtio_net_hdr: sum the bytes from
+ * `csumStart` (-1: no) and store the complement `csumOffset` bytes further; cut the payload into
+ * segments of `gsoSize` bytes as `gsoType` says (0: no).
+ */
+export interface PacketOffload {
+  readonly csumStart: number;
+  readonly csumOffset: number;
+  readonly gsoType: number;
+  readonly gsoSize: number;
 }
 
 export interface Upcall {
@@ -136,14 +154,31 @@ export interface Upcall {
   readonly userdata: UserspaceCookie | null;
   /** Where the packet goes on after the slow path is done with it, for actions that must be executed there. */
   readonly actions: readonly DpAction[] | null;
+  /** Not null for a packet longer than a wire takes (GSO): hand it back with `execute`. */
+  readonly offload?: PacketOffload | null;
 }
 
 /** Why a packet goes up by action. */
 export type UserspaceCookie =
   /** The slow path translates and executes it: something the datapath can't do. */
   | { readonly type: 'slow_path'; readonly reason: SlowPathReason }
-  | { readonly type: 'controller'; readonly reason: number; readonly recircId: number; readonly ruleCookie: bigint; readonly controllerId: number; readonly maxLen: number; readonly dontSend: boolean; readonly continuation: boolean }
-  | { readonly type: 'sflow' | 'flow_sample' | 'ipfix'; readonly collectorSet: number; readonly obsDomain: number; readonly obsPoint: number; readonly outputPort: number };
+  | {
+      readonly type: 'controller';
+      readonly reason: number;
+      readonly recircId: number;
+      readonly ruleCookie: bigint;
+      readonly controllerId: number;
+      readonly maxLen: number;
+      readonly dontSend: boolean;
+      readonly continuation: boolean;
+    }
+  | {
+      readonly type: 'sflow' | 'flow_sample' | 'ipfix';
+      readonly collectorSet: number;
+      readonly obsDomain: number;
+      readonly obsPoint: number;
+      readonly outputPort: number;
+    };
 
 export type SlowPathReason = 'cfm' | 'bfd' | 'lacp' | 'stp' | 'lldp' | 'controller' | 'action' | 'match';
 
@@ -169,7 +204,12 @@ export type DpAction =
   | { readonly type: 'sample'; readonly probability: number; readonly actions: readonly DpAction[] }
   | { readonly type: 'clone'; readonly actions: readonly DpAction[] }
   | { readonly type: 'meter'; readonly meter: number }
-  | { readonly type: 'check_pkt_len'; readonly length: number; readonly greater: readonly DpAction[]; readonly lessEqual: readonly DpAction[] }
+  | {
+      readonly type: 'check_pkt_len';
+      readonly length: number;
+      readonly greater: readonly DpAction[];
+      readonly lessEqual: readonly DpAction[];
+    }
   | { readonly type: 'ct_clear' }
   | DpCtAction;
 

@@ -41,17 +41,17 @@ import { ABSENT, type Packet } from './packet.ts';
  * left behind (`dirty`).
  */
 
-/** Groups of words that few packets fill. A set bit: the words may be other than 0. */
-const D_VLAN = 1;
-const D_MPLS = 2;
-const D_IPV4 = 4;
-const D_IPV6 = 8;
-const D_ND = 16;
-const D_HA = 32;
-const D_TCP = 64;
-const D_NSH = 128;
-const D_TP = 256;
-const D_IGMP = 512;
+/** Groups of words that few packets fill, as `extractReused` returns them. A set bit: the words may be other than 0. */
+export const D_VLAN = 1;
+export const D_MPLS = 2;
+export const D_IPV4 = 4;
+export const D_IPV6 = 8;
+export const D_ND = 16;
+export const D_HA = 32;
+export const D_TCP = 64;
+export const D_NSH = 128;
+export const D_TP = 256;
+export const D_IGMP = 512;
 
 /** For `extractReused`: nothing is known of what the key holds. */
 export const DIRTY_ALL = 0x3ff;

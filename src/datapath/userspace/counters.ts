@@ -1,0 +1,155 @@
+import type { DatapathStats, FlowStats, PortStats } from '../types.ts';
+
+/** Ports that a datapath can have; port numbers are below it. */
+export const MAX_PORTS = 65536;
+
+const PORT_FIELDS = 8;
+const RX_PACKETS = 0;
+const RX_BYTES = 1;
+const RX_ERRORS = 2;
+const RX_DROPPED = 3;
+const TX_PACKETS = 4;
+const TX_BYTES = 5;
+const TX_ERRORS = 6;
+const TX_DROPPED = 7;
+
+/** Why the datapath itself dropped a packet, as listed by `DropCounts`. */
+export const DROP_REASONS = [
+  'explicit',
+  'no-such-port',
+  'recirculation-depth',
+  'conntrack-absent',
+  'conntrack',
+  'meter',
+  'malformed',
+  'nesting-depth',
+  'unsupported-action',
+] as const;
+export type DropReason = (typeof DROP_REASONS)[number];
+
+const TOTALS = 5;
+
+/**
+ * All counters of one datapath, in shared memory, so that the thread that forwards writes them and any
+ * other reads them with no message between. Each counter has one writer. They are doubles: exact up to
+ * 2^53, and a reader never sees half of one.
+ */
+export class Counters {
+  readonly memory: SharedArrayBuffer;
+  readonly maxFlows: number;
+  /** Packets, bytes and time of last use (ms) of each slot. */
+  readonly flows: Float64Array;
+  readonly tcpFlags: Int32Array;
+  readonly #ports: Float64Array;
+  /** hits, missed, lost, microflowHits, masksSearched, then the drops by reason. */
+  readonly #totals: Float64Array;
+
+  /** @param memory that of another thread's `Counters` of the same size; none: new memory of zeros */
+  constructor(maxFlows: number, memory?: SharedArrayBuffer) {
+    const portBytes = MAX_PORTS * PORT_FIELDS * 8;
+    const totalBytes = (TOTALS + DROP_REASONS.length) * 8;
+    this.maxFlows = maxFlows;
+    this.memory = memory ?? new SharedArrayBuffer(totalBytes + portBytes + maxFlows * (24 + 4));
+    this.#totals = new Float64Array(this.memory, 0, TOTALS + DROP_REASONS.length);
+    this.#ports = new Float64Array(this.memory, totalBytes, MAX_PORTS * PORT_FIELDS);
+    this.flows = new Float64Array(this.memory, totalBytes + portBytes, maxFlows * 3);
+    this.tcpFlags = new Int32Array(this.memory, totalBytes + portBytes + maxFlows * 24, maxFlows);
+  }
+
+  flowHit(slot: number, bytes: number, now: number, tcpFlags: number): void {
+    const at = slot * 3;
+    const flows = this.flows;
+    flows[at] = flows[at] + 1;
+    flows[at + 1] = flows[at + 1] + bytes;
+    flows[at + 2] = now;
+    if (tcpFlags !== 0) this.tcpFlags[slot] = this.tcpFlags[slot] | tcpFlags;
+  }
+  flowClear(slot: number): void {
+    this.flows.fill(0, slot * 3, slot * 3 + 3);
+    this.tcpFlags[slot] = 0;
+  }
+  flowStats(slot: number): FlowStats {
+    const at = slot * 3;
+    return {
+      packets: this.flows[at],
+      bytes: this.flows[at + 1],
+      used: this.flows[at + 2],
+      tcpFlags: this.tcpFlags[slot],
+    };
+  }
+
+  received(port: number, bytes: number): void {
+    const at = port * PORT_FIELDS;
+    this.#ports[at + RX_PACKETS] = this.#ports[at + RX_PACKETS] + 1;
+    this.#ports[at + RX_BYTES] = this.#ports[at + RX_BYTES] + bytes;
+  }
+  receiveError(port: number): void {
+    const at = port * PORT_FIELDS + RX_ERRORS;
+    this.#ports[at] = this.#ports[at] + 1;
+  }
+  receiveDropped(port: number, count = 1): void {
+    const at = port * PORT_FIELDS + RX_DROPPED;
+    this.#ports[at] = this.#ports[at] + count;
+  }
+  sent(port: number, bytes: number): void {
+    const at = port * PORT_FIELDS;
+    this.#ports[at + TX_PACKETS] = this.#ports[at + TX_PACKETS] + 1;
+    this.#ports[at + TX_BYTES] = this.#ports[at + TX_BYTES] + bytes;
+  }
+  sendError(port: number): void {
+    const at = port * PORT_FIELDS + TX_ERRORS;
+    this.#ports[at] = this.#ports[at] + 1;
+  }
+  sendDropped(port: number): void {
+    const at = port * PORT_FIELDS + TX_DROPPED;
+    this.#ports[at] = this.#ports[at] + 1;
+  }
+  portClear(port: number): void {
+    this.#ports.fill(0, port * PORT_FIELDS, (port + 1) * PORT_FIELDS);
+  }
+  portStats(port: number): PortStats {
+    const at = port * PORT_FIELDS;
+    const p = this.#ports;
+    return {
+      rxPackets: p[at + RX_PACKETS],
+      rxBytes: p[at + RX_BYTES],
+      rxErrors: p[at + RX_ERRORS],
+      rxDropped: p[at + RX_DROPPED],
+      txPackets: p[at + TX_PACKETS],
+      txBytes: p[at + TX_BYTES],
+      txErrors: p[at + TX_ERRORS],
+      txDropped: p[at + TX_DROPPED],
+    };
+  }
+
+  hit(): void {
+    this.#totals[0] = this.#totals[0] + 1;
+  }
+  missed(): void {
+    this.#totals[1] = this.#totals[1] + 1;
+  }
+  lost(): void {
+    this.#totals[2] = this.#totals[2] + 1;
+  }
+  microflowHit(): void {
+    this.#totals[3] = this.#totals[3] + 1;
+  }
+  masksSearched(total: number): void {
+    this.#totals[4] = total;
+  }
+  drop(reason: DropReason): void {
+    const at = TOTALS + DROP_REASONS.indexOf(reason);
+    this.#totals[at] = this.#totals[at] + 1;
+  }
+  totals(): DatapathStats {
+    const t = this.#totals;
+    return { hits: t[0], missed: t[1], lost: t[2], microflowHits: t[3], masksSearched: t[4] };
+  }
+  /** Packets that the datapath dropped itself, by reason. */
+  drops(): Record<DropReason, number> {
+    return Object.fromEntries(DROP_REASONS.map((r, i) => [r, this.#totals[TOTALS + i]])) as Record<
+      DropReason,
+      number
+    >;
+  }
+}

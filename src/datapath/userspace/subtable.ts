@@ -1,0 +1,151 @@
+import { FLOW_WORDS, type Flow } from '../../flow/layout.ts';
+
+/**
+ * The megaflows that share one mask: a hash table from the masked key to the megaflow's slot.
+ *
+ * A mask rarely touches more than a dozen of a key's 164 words, so the table stores those words alone
+ * and its lookup is generated for them: straight-line code with the word numbers and mask bits as
+ * constants, which the compiler keeps in registers. What is generated depends on numbers only.
+ *
+ * Layout: open addressing with linear probing, at most half full. Entry `i` holds its slot + 1 in
+ * `slots[i]` (0: empty) and its masked words in `keys[i * n ...]`. Removal shifts later entries of the
+ * run back, so that there are no tombstones and lookups never slow down with age.
+ *
+ * `seed` is secret to the datapath: whoever sends packets cannot choose headers that all fall into one
+ * run.
+ */
+export class Subtable {
+  /** The mask's words that are not 0, ascending. */
+  readonly words: readonly number[];
+  /** The bits of those words. */
+  readonly bits: readonly number[];
+  /** Lookups that ended here since the last ranking; the table of tables sorts by it. */
+  hits = 0;
+  /** Megaflows in this table. */
+  count = 0;
+  /** The slot of the megaflow that covers `key`, or -1. */
+  readonly find: (key: Flow) => number;
+  readonly #hash: (key: Flow) => number;
+  readonly #store: Store;
+
+  constructor(mask: Flow, seed: number) {
+    const words: number[] = [];
+    for (let w = 0; w < FLOW_WORDS; w++) if (mask[w] !== 0) words.push(w);
+    this.words = words;
+    this.bits = words.map((w) => mask[w]);
+    this.#store = newStore(8, words.length);
+    const code = generate(words, this.bits, seed);
+    this.#hash = code.hash;
+    this.find = code.find(this.#store);
+  }
+
+  /** Whether this table is the one for `mask`. */
+  hasMask(mask: Flow): boolean {
+    let next = 0;
+    for (let w = 0; w < FLOW_WORDS; w++) {
+      if (mask[w] === 0) continue;
+      if (this.words[next] !== w || this.bits[next] !== mask[w]) return false;
+      next++;
+    }
+    return next === this.words.length;
+  }
+
+  /** Adds a key that is not there. */
+  insert(key: Flow, slot: number): void {
+    const store = this.#store;
+    if ((this.count + 1) * 2 > store.limit + 1) this.#grow();
+    let i = this.#hash(key) & store.limit;
+    while (store.slots[i] !== 0) i = (i + 1) & store.limit;
+    store.slots[i] = slot + 1;
+    const at = i * this.words.length;
+    for (let j = 0; j < this.words.length; j++) store.keys[at + j] = key[this.words[j]] & this.bits[j];
+    this.count++;
+  }
+
+  /** Removes the entry of `key`; says whether there was one. */
+  remove(key: Flow): boolean {
+    const { words } = this;
+    const store = this.#store;
+    const n = words.length;
+    const slot = this.find(key);
+    if (slot < 0) return false;
+    let hole = this.#hash(key) & store.limit;
+    while (store.slots[hole] !== slot + 1) hole = (hole + 1) & store.limit;
+    // Close the run: an entry further on moves into the hole unless its own place lies behind it.
+    const probe = new Uint32Array(FLOW_WORDS);
+    for (let i = (hole + 1) & store.limit; store.slots[i] !== 0; i = (i + 1) & store.limit) {
+      for (let j = 0; j < n; j++) probe[words[j]] = store.keys[i * n + j];
+      const home = this.#hash(probe) & store.limit;
+      if (((i - home) & store.limit) < ((i - hole) & store.limit)) continue;
+      store.slots[hole] = store.slots[i];
+      store.keys.copyWithin(hole * n, i * n, i * n + n);
+      hole = i;
+    }
+    store.slots[hole] = 0;
+    this.count--;
+    return true;
+  }
+
+  #grow(): void {
+    const store = this.#store;
+    const n = this.words.length;
+    const { slots, keys, limit } = store;
+    Object.assign(store, newStore((limit + 1) * 2, n));
+    const probe = new Uint32Array(FLOW_WORDS);
+    for (let i = 0; i <= limit; i++) {
+      if (slots[i] === 0) continue;
+      for (let j = 0; j < n; j++) probe[this.words[j]] = keys[i * n + j];
+      let to = this.#hash(probe) & store.limit;
+      while (store.slots[to] !== 0) to = (to + 1) & store.limit;
+      store.slots[to] = slots[i];
+      for (let j = 0; j < n; j++) store.keys[to * n + j] = keys[i * n + j];
+    }
+  }
+}
+
+interface Store {
+  slots: Int32Array;
+  keys: Int32Array;
+  /** Capacity - 1; the capacity is a power of two. */
+  limit: number;
+}
+
+function newStore(capacity: number, words: number): Store {
+  return {
+    slots: new Int32Array(capacity),
+    keys: new Int32Array(capacity * Math.max(words, 1)),
+    limit: capacity - 1,
+  };
+}
+
+interface Generated {
+  hash: (key: Flow) => number;
+  find: (store: Store) => (key: Flow) => number;
+}
+
+/**
+ * Code for one list of (word, bits). The hash multiplies and folds word by word, and mixes once more
+ * at the end, because the low bits choose the place.
+ */
+function generate(words: readonly number[], bits: readonly number[], seed: number): Generated {
+  const load = words.map((w, j) => `const a${j} = k[${w}] & ${bits[j] | 0};`).join('\n');
+  const mix = words.map((_, j) => `h = Math.imul(h ^ a${j}, 0x2c1b3c6d); h ^= h >>> 15;`).join('\n');
+  const hash = `${load}\nlet h = ${seed | 0};\n${mix}\nh = Math.imul(h, 0x297a2d39); h ^= h >>> 16;`;
+  const same = words.map((_, j) => `keys[at + ${j}] === a${j}`).join(' && ') || 'true';
+  const find = `return (k) => {
+${hash}
+const slots = store.slots, keys = store.keys, limit = store.limit;
+let i = h & limit;
+for (;;) {
+  const slot = slots[i];
+  if (slot === 0) return -1;
+  const at = i * ${words.length};
+  if (${same}) return slot - 1;
+  i = (i + 1) & limit;
+}
+};`;
+  return {
+    hash: new Function('k', `${hash}\nreturn h;`) as Generated['hash'],
+    find: new Function('store', find) as Generated['find'],
+  };
+}
