@@ -71,6 +71,14 @@ class Writer {
     this.put(`${name}=${value}${mask === ones(field.bits) ? '' : `/${hex(mask)}`}`);
   }
 
+  /** {@link hex} for fields whose 0 is written 0x0. */
+  hex0x(name: string, field: Field): void {
+    const mask = this.bits('mask', field);
+    if (mask === 0) return;
+    const suffix = mask === 2 ** field.bits - 1 ? '' : `/0x${mask.toString(16)}`;
+    this.put(`${name}=0x${this.bits('flow', field).toString(16)}${suffix}`);
+  }
+
   /** Decimal, but hexadecimal of at least `digits` digits with a mask. */
   decimal(name: string, field: Field, digits = 1): void {
     const mask = this.bits('mask', field);
@@ -315,10 +323,10 @@ function formatNsh(w: Writer): void {
   w.decimal('nsh_ttl', F.nshTtl, 2);
   w.decimal('nsh_mdtype', F.nshMdtype, 2);
   w.decimal('nsh_np', F.nshNp, 2);
-  w.hex('nsh_spi', F.nshSpi);
+  w.hex0x('nsh_spi', F.nshSpi);
   w.decimal('nsh_si', F.nshSi, 2);
   if (w.bits('mask', F.nshMdtype) === 0xff && w.bits('flow', F.nshMdtype) === 1) {
-    for (const field of [F.nshC1, F.nshC2, F.nshC3, F.nshC4]) w.hex(field.name, field);
+    for (const field of [F.nshC1, F.nshC2, F.nshC3, F.nshC4]) w.hex0x(field.name, field);
   }
 }
 

@@ -21,7 +21,7 @@ import {
   IPPROTO_UDP,
 } from './prerequisites.ts';
 import { parseSubfield } from './subfield-text.ts';
-import { mapField, type TunnelMetadataMap } from './tun-metadata.ts';
+import type { TunnelMetadataMap } from './tun-metadata.ts';
 
 export interface MatchParseOptions {
   readonly ports?: PortNames | null;
@@ -143,7 +143,7 @@ function setFieldText(match: Match, field: Field, value: string, options: MatchP
   // A field without a value asks that it be there, whatever it holds.
   const parsed = parseFieldText(field, value === '' ? '0/0' : value, options.ports ?? null);
   const exact = parsed.mask === ones(field.bytes * 8);
-  match.set(mapField(field, match.tun), parsed.value, exact ? undefined : parsed.mask);
+  match.set(field, parsed.value, exact ? undefined : parsed.mask);
   match.addEthernetPrerequisite(field);
 }
 
