@@ -1,0 +1,144 @@
+import type { Ofproto } from './ofproto.ts';
+
+/** OFPPC_* bits of a port's configuration, as OpenFlow 1.0 numbers them. */
+export const PC_PORT_DOWN = 1 << 0;
+export const PC_NO_STP = 1 << 1;
+export const PC_NO_RECV = 1 << 2;
+export const PC_NO_RECV_STP = 1 << 3;
+export const PC_NO_FLOOD = 1 << 4;
+export const PC_NO_FWD = 1 << 5;
+export const PC_NO_PACKET_IN = 1 << 6;
+
+/** OFPPS_* bits of a port's state. */
+export const PS_LINK_DOWN = 1 << 0;
+export const PS_BLOCKED = 1 << 1;
+export const PS_LIVE = 1 << 2;
+
+/** Counters that the slow path keeps for a port without a device behind it (patch, tunnel). */
+export interface VirtualCounters {
+  rxPackets: number;
+  rxBytes: number;
+  txPackets: number;
+  txBytes: number;
+}
+
+/**
+ * One OpenFlow port of one bridge. `dpPort` is the datapath's number for it, or null where the
+ * datapath has none (patch ports).
+ */
+export class OfPort {
+  readonly ofproto: Ofproto;
+  readonly ofPort: number;
+  readonly name: string;
+  /** Interface type: "system", "internal", "tap", "patch", "dummy", tunnel types. */
+  readonly type: string;
+  dpPort: number | null;
+  /** Six bytes. */
+  mac: Uint8Array;
+  config = 0;
+  state = 0;
+  /** Link speed bits of OpenFlow (current features), 0 where unknown. */
+  features = 0;
+  mtu = 1500;
+  adminUp = true;
+  linkUp = true;
+  bundle: Bundle | null = null;
+  /** Patch port's other end, if that exists. */
+  peer: OfPort | null = null;
+  readonly counters: VirtualCounters = { rxPackets: 0, rxBytes: 0, txPackets: 0, txBytes: 0 };
+  /** Clock.now() when the port was made. */
+  readonly created: number;
+
+  constructor(
+    ofproto: Ofproto,
+    spec: {
+      ofPort: number;
+      name: string;
+      type: string;
+      dpPort: number | null;
+      mac: Uint8Array;
+      created: number;
+    },
+  ) {
+    this.ofproto = ofproto;
+    this.ofPort = spec.ofPort;
+    this.name = spec.name;
+    this.type = spec.type;
+    this.dpPort = spec.dpPort;
+    this.mac = spec.mac;
+    this.created = spec.created;
+  }
+
+  get isTunnel(): boolean {
+    return this.type === 'vxlan' || this.type === 'geneve' || this.type === 'gre';
+  }
+}
+
+export type VlanMode = 'access' | 'trunk' | 'native-tagged' | 'native-untagged' | 'dot1q-tunnel';
+
+/** What the Port table of the database says of one port: a bundle of one interface, or a bond. */
+export interface BundleSettings {
+  readonly vlanMode: VlanMode;
+  /** Access or native VLAN, 0 to 4095. */
+  readonly vlan: number;
+  /** VLANs that a trunk carries, one bit each (512 bytes); null: all. */
+  readonly trunks: Uint8Array | null;
+  /** Customer VLANs that a dot1q-tunnel port takes; null: all. */
+  readonly cvlans: Uint8Array | null;
+  /** Ethertype of a dot1q-tunnel port's service tag. */
+  readonly qinqEthertype: number;
+  readonly priorityTags: 'no' | 'if-nonzero' | 'always';
+  readonly protected: boolean;
+}
+
+export const DEFAULT_BUNDLE: BundleSettings = {
+  vlanMode: 'trunk',
+  vlan: 0,
+  trunks: null,
+  cvlans: null,
+  qinqEthertype: 0x88a8,
+  priorityTags: 'no',
+  protected: false,
+};
+
+/** The unit of MAC learning and VLAN configuration: a port of the database with its interfaces. */
+export class Bundle {
+  readonly name: string;
+  readonly ports: OfPort[] = [];
+  settings: BundleSettings = DEFAULT_BUNDLE;
+
+  constructor(name: string) {
+    this.name = name;
+  }
+
+  trunksVlan(vid: number): boolean {
+    const trunks = this.settings.trunks;
+    return trunks === null || ((trunks[vid >> 3] ?? 0) & (1 << (vid & 7))) !== 0;
+  }
+
+  /** Whether packets of VLAN `vid` (and customer VLAN `cvid`) go out here. */
+  includesVlan(vid: number, cvid: number): boolean {
+    const s = this.settings;
+    switch (s.vlanMode) {
+      case 'access':
+        return vid === s.vlan;
+      case 'trunk':
+        return this.trunksVlan(vid);
+      case 'native-tagged':
+      case 'native-untagged':
+        return vid === s.vlan || this.trunksVlan(vid);
+      case 'dot1q-tunnel':
+        return vid === s.vlan && this.allowsCvlan(cvid);
+    }
+  }
+
+  allowsCvlan(vid: number): boolean {
+    const cvlans = this.settings.cvlans;
+    return cvlans === null || ((cvlans[vid >> 3] ?? 0) & (1 << (vid & 7))) !== 0;
+  }
+
+  /** Whether flooded packets may leave here: no member says otherwise. */
+  get floodable(): boolean {
+    return this.ports.every((port) => (port.config & PC_NO_FLOOD) === 0);
+  }
+}

@@ -1,0 +1,55 @@
+import type { DpAction } from '../../../datapath/types.ts';
+import { writeSubfield } from '../../../flow/field-access.ts';
+import type { ActionOf } from '../../../openflow/actions/types.ts';
+import { runActionSet } from '../action-set.ts';
+import type { XlateContext } from '../context.ts';
+import { finishFreezing } from '../freeze.ts';
+import { reportSubfield } from './field.ts';
+import type { ActionPlace, Outcome } from './translator.ts';
+
+/**
+ * check_pkt_larger(LEN)->REG: the packet's length is not in its key, so both ways of the rest of the
+ * list are translated, and the datapath takes one by each packet's length.
+ */
+export function translateCheckPktLarger(
+  ctx: XlateContext,
+  action: ActionOf<'check_pkt_larger'>,
+  place: ActionPlace,
+): Outcome {
+  const rest = place.actions.slice(place.index + 1);
+  ctx.commit();
+  const branch = (larger: boolean): DpAction[] => {
+    const saved = {
+      flow: ctx.flow,
+      base: ctx.base,
+      stack: ctx.stack,
+      stackBytes: ctx.stackBytes,
+      actionSet: ctx.actionSet,
+      conntracked: ctx.conntracked,
+      wasMpls: ctx.wasMpls,
+      exit: ctx.exit,
+      actions: ctx.actions,
+    };
+    ctx.flow = saved.flow.slice();
+    ctx.base = saved.base.slice();
+    ctx.stack = [...saved.stack];
+    ctx.actionSet = [...saved.actionSet];
+    ctx.actions = [];
+    writeSubfield(ctx.flow, action.dst, larger ? 1n : 0n);
+    const node = ctx.report('action', larger ? 'if packet is larger:' : 'if packet is not larger:');
+    ctx.below(node, () => {
+      reportSubfield(ctx, action.dst);
+      ctx.run(ctx, rest, true, place.bucket);
+      if (!ctx.freezing) runActionSet(ctx);
+      if (ctx.freezing) finishFreezing(ctx);
+    });
+    const actions = ctx.actions;
+    Object.assign(ctx, saved);
+    return actions;
+  };
+  const greater = branch(true);
+  const lessEqual = branch(false);
+  ctx.actions.push({ type: 'check_pkt_len', length: action.length, greater, lessEqual });
+  ctx.actionSet = [];
+  return 'stop';
+}

@@ -1,0 +1,154 @@
+import { W_DP_HASH } from '../../../flow/layout.ts';
+import type { ActionOf } from '../../../openflow/actions/types.ts';
+import { OFPG_ANY, OFPP_ANY } from '../../../openflow/constants.ts';
+import type { Bucket, Group } from '../../ofproto/group.ts';
+import { PS_LIVE } from '../../ofproto/port.ts';
+import { orderActionSet } from '../action-set.ts';
+import type { XlateContext } from '../context.ts';
+import { finishFreezing } from '../freeze.ts';
+import { MAX_DEPTH } from '../types.ts';
+import type { ActionPlace, Outcome } from './translator.ts';
+
+/** group:N. */
+export function translateGroup(ctx: XlateContext, action: ActionOf<'group'>, place: ActionPlace): Outcome {
+  if (ctx.depth >= MAX_DEPTH) {
+    ctx.reportError(`over max translation depth ${MAX_DEPTH}`);
+    ctx.error = 'recursion-too-deep';
+    return 'stop';
+  }
+  const group = ctx.ofproto.group(action.group);
+  if (group === undefined) {
+    // The packet is dropped by this list, as the action refers to nothing.
+    ctx.report('warn', `output to nonexistent group ${action.group}`);
+    return 'stop';
+  }
+  const oldWasMpls = ctx.wasMpls;
+  const oldDepth = ctx.depth;
+  ctx.depth++;
+  runGroup(ctx, group, place.last);
+  ctx.depth = oldDepth;
+  if (oldWasMpls) ctx.wasMpls = true;
+  return 'next';
+}
+
+function runGroup(ctx: XlateContext, group: Group, last: boolean): void {
+  switch (group.type) {
+    case 'all':
+    case 'indirect':
+      credit(ctx, group, null);
+      group.buckets.forEach((bucket, i) => runBucket(ctx, bucket, last && i === group.buckets.length - 1));
+      break;
+    case 'ff': {
+      const index = group.buckets.findIndex((bucket) => isAlive(ctx, bucket, 0));
+      runChosen(ctx, group, index, last);
+      break;
+    }
+    case 'select':
+      select(ctx, group, last);
+      break;
+  }
+}
+
+function runChosen(ctx: XlateContext, group: Group, index: number, last: boolean): void {
+  if (index < 0) {
+    ctx.report('detail', 'no live bucket');
+    return;
+  }
+  credit(ctx, group, index);
+  runBucket(ctx, group.buckets[index], last);
+}
+
+function credit(ctx: XlateContext, group: Group, bucket: number | null): void {
+  const stats = ctx.stats;
+  if (stats !== undefined) group.credit(bucket, stats.packets, stats.bytes);
+  ctx.remember({ type: 'group', group, bucket });
+}
+
+/** A bucket's actions are an action set; what they do to the packet is not seen by what follows. */
+function runBucket(ctx: XlateContext, bucket: Bucket, last: boolean): void {
+  const oldFlow = ctx.flow;
+  const oldConntracked = ctx.conntracked;
+  const oldWasMpls = ctx.wasMpls;
+  ctx.flow = oldFlow.slice();
+  const node = ctx.report('bucket', () => `bucket ${bucket.id}`);
+  ctx.below(node, () => {
+    ctx.run(ctx, orderActionSet(bucket.actions), last, true);
+    if (ctx.freezing) finishFreezing(ctx);
+  });
+  ctx.flow = oldFlow;
+  ctx.wasMpls = oldWasMpls;
+  ctx.conntracked = oldConntracked;
+  ctx.exit = false;
+}
+
+function isAlive(ctx: XlateContext, bucket: Bucket, depth: number): boolean {
+  if (bucket.watchPort === OFPP_ANY && bucket.watchGroup === OFPG_ANY) return true;
+  const port = ctx.port(bucket.watchPort);
+  if (port !== undefined && (port.state & PS_LIVE) !== 0) return true;
+  // Groups may watch each other in a circle.
+  if (bucket.watchGroup === OFPG_ANY || depth > MAX_DEPTH) return false;
+  const group = ctx.ofproto.group(bucket.watchGroup);
+  return group?.buckets.some((each) => isAlive(ctx, each, depth + 1)) ?? false;
+}
+
+/** Slots that hashes are folded to: as many megaflows as this may come from one group, no more. */
+const HASH_MASK = 0xff;
+
+function select(ctx: XlateContext, group: Group, last: boolean): void {
+  const { method, fields, param } = group.selection;
+  if (method === 'hash' && fields !== null) {
+    runChosen(
+      ctx,
+      group,
+      bestBucket(ctx, group, hashOfFields(ctx, fields, Number(param & 0xffffffffn))),
+      last,
+    );
+    return;
+  }
+  // The datapath computes the hash and brings the packet back with it.
+  const hash = ctx.flow[W_DP_HASH];
+  if (hash === 0) {
+    const algorithm = method === 'dp_hash' ? Number(param >> 32n) & 0xff : 0;
+    ctx.triggerRecirculateWithHash(algorithm, Number(param & 0xffffffffn));
+    return;
+  }
+  ctx.wc[W_DP_HASH] |= HASH_MASK;
+  runChosen(ctx, group, bestBucket(ctx, group, hash & HASH_MASK), last);
+}
+
+/**
+ * Weighted rendezvous hashing (Thaler and Ravishankar, with the logarithmic weights of Schindelhauer
+ * and Schomaker): each live bucket draws from the hash, the best draw wins. Buckets that come or go
+ * move only their own share of the flows.
+ */
+function bestBucket(ctx: XlateContext, group: Group, hash: number): number {
+  let best = -1;
+  let bestScore = Number.NEGATIVE_INFINITY;
+  group.buckets.forEach((bucket, i) => {
+    if (bucket.weight === 0 || !isAlive(ctx, bucket, 0)) return;
+    const draw = (mix(hash ^ Math.imul(bucket.id + 1, 0x9e3779b1)) + 1) / 0x100000001;
+    const score = bucket.weight / -Math.log(draw);
+    if (score > bestScore) {
+      best = i;
+      bestScore = score;
+    }
+  });
+  return best;
+}
+
+function mix(value: number): number {
+  let h = value >>> 0;
+  h = Math.imul(h ^ (h >>> 16), 0x85ebca6b);
+  h = Math.imul(h ^ (h >>> 13), 0xc2b2ae35);
+  return (h ^ (h >>> 16)) >>> 0;
+}
+
+function hashOfFields(ctx: XlateContext, fields: Uint32Array, basis: number): number {
+  let hash = basis >>> 0;
+  for (let word = 0; word < fields.length; word++) {
+    if (fields[word] === 0) continue;
+    ctx.wc[word] |= fields[word];
+    hash = mix(hash ^ Math.imul(ctx.flow[word] & fields[word], 0x9e3779b1));
+  }
+  return hash;
+}

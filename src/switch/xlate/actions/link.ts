@@ -1,0 +1,154 @@
+import { hashFields } from '../../../datapath/packet/hash.ts';
+import { writeSubfield } from '../../../flow/field-access.ts';
+import {
+  type Flow,
+  N_VLANS,
+  VLAN_CFI,
+  W_IPV6_DST,
+  W_IPV6_SRC,
+  W_NW_DST,
+  W_NW_SRC,
+  W_TP,
+  W_VLAN,
+} from '../../../flow/layout.ts';
+import type { ActionOf, HashFields } from '../../../openflow/actions/types.ts';
+import { OFPP_NONE } from '../../../openflow/constants.ts';
+import { PS_LIVE } from '../../ofproto/port.ts';
+import * as b from '../bits.ts';
+import type { XlateContext } from '../context.ts';
+import { reportSubfield } from './field.ts';
+import { outputTo } from './output.ts';
+import type { ActionPlace, Outcome } from './translator.ts';
+
+/** multipath: a link number by hash, into a field. */
+export function translateMultipath(ctx: XlateContext, action: ActionOf<'multipath'>): Outcome {
+  seeHashFields(ctx, action.fields);
+  const links = action.maxLink + 1;
+  const hash = hashFields(ctx.flow, action.fields, action.basis);
+  const link = chooseLink(ctx, action, hash, links);
+  writeSubfield(ctx.flow, action.dst, BigInt(link));
+  reportSubfield(ctx, action.dst);
+  return 'next';
+}
+
+function chooseLink(ctx: XlateContext, action: ActionOf<'multipath'>, hash: number, links: number): number {
+  switch (action.algorithm) {
+    case 'modulo_n':
+      return hash % links;
+    case 'hash_threshold':
+      return links === 1 ? 0 : Math.floor(hash / (Math.floor(0xffffffff / links) + 1));
+    case 'hrw':
+      return highestRandomWeight(hash, links);
+    case 'iter_hash': {
+      // As few rehashes as lead below the limit, from a power of two of at least so many links.
+      const modulo = links < action.arg ? nextPowerOfTwo(action.arg) : nextPowerOfTwo(links);
+      for (let i = 0; i < 8; i++) {
+        const link = hashFields(ctx.flow, action.fields, action.basis + i) % modulo;
+        if (link < links) return link;
+      }
+      return hash % links;
+    }
+  }
+}
+
+function highestRandomWeight(hash: number, links: number): number {
+  let best = 0;
+  let bestWeight = -1;
+  for (let link = 0; link < links; link++) {
+    const weight = mix(hash ^ Math.imul(link + 1, 0x9e3779b1));
+    if (weight > bestWeight) {
+      best = link;
+      bestWeight = weight;
+    }
+  }
+  return best;
+}
+
+function mix(value: number): number {
+  let h = value >>> 0;
+  h = Math.imul(h ^ (h >>> 16), 0x85ebca6b);
+  h = Math.imul(h ^ (h >>> 13), 0xc2b2ae35);
+  return (h ^ (h >>> 16)) >>> 0;
+}
+
+function nextPowerOfTwo(n: number): number {
+  let power = 1;
+  while (power < n) power *= 2;
+  return power;
+}
+
+/** bundle and bundle_load: one of several ports that are up. */
+export function translateBundle(ctx: XlateContext, action: ActionOf<'bundle'>, place: ActionPlace): Outcome {
+  const alive = (port: number): boolean => ((ctx.port(port)?.state ?? 0) & PS_LIVE) !== 0;
+  let chosen = OFPP_NONE;
+  if (action.algorithm === 'active_backup') {
+    chosen = action.members.find(alive) ?? OFPP_NONE;
+  } else {
+    seeHashFields(ctx, action.fields);
+    const hash = hashFields(ctx.flow, action.fields, action.basis);
+    let bestWeight = -1;
+    for (const [i, port] of action.members.entries()) {
+      if (!alive(port)) continue;
+      const weight = mix(hash ^ Math.imul(i + 1, 0x9e3779b1));
+      if (weight > bestWeight) {
+        chosen = port;
+        bestWeight = weight;
+      }
+    }
+  }
+  if (action.dst !== null) {
+    writeSubfield(ctx.flow, action.dst, BigInt(action.dst.bits <= 16 ? chosen & 0xffff : chosen));
+    reportSubfield(ctx, action.dst);
+  } else {
+    outputTo(ctx, chosen, 0, place, false);
+  }
+  return 'next';
+}
+
+/** Notes what a hash over these fields reads. */
+function seeHashFields(ctx: XlateContext, fields: HashFields): void {
+  const { wc, flow } = ctx;
+  const seeAddresses = (src: boolean, dst: boolean): void => {
+    if (b.isIpv4(flow)) {
+      if (src) wc[W_NW_SRC] = 0xffffffff;
+      if (dst) wc[W_NW_DST] = 0xffffffff;
+    } else if (b.isIpv6(flow)) {
+      if (src) wc.fill(0xffffffff, W_IPV6_SRC, W_IPV6_SRC + 4);
+      if (dst) wc.fill(0xffffffff, W_IPV6_DST, W_IPV6_DST + 4);
+    }
+  };
+  switch (fields) {
+    case 'eth_src':
+      b.seeEthSrc(wc);
+      break;
+    case 'nw_src':
+      seeAddresses(true, false);
+      break;
+    case 'nw_dst':
+      seeAddresses(false, true);
+      break;
+    case 'symmetric_l3':
+      seeAddresses(true, true);
+      break;
+    case 'symmetric_l4':
+      b.seeEthSrc(wc);
+      b.seeEthDst(wc);
+      seeAddresses(true, true);
+      if (b.isIpAny(flow)) seePorts(flow, wc, [b.IPPROTO_TCP, b.IPPROTO_SCTP]);
+      for (let i = 0; i < N_VLANS; i++) wc[W_VLAN + i] |= 0x0fff | VLAN_CFI;
+      break;
+    case 'symmetric_l3l4':
+      seeAddresses(true, true);
+      if (b.isIpAny(flow)) seePorts(flow, wc, [b.IPPROTO_TCP, b.IPPROTO_SCTP]);
+      break;
+    case 'symmetric_l3l4+udp':
+      seeAddresses(true, true);
+      if (b.isIpAny(flow)) seePorts(flow, wc, [b.IPPROTO_TCP, b.IPPROTO_SCTP, b.IPPROTO_UDP]);
+      break;
+  }
+}
+
+function seePorts(flow: Flow, wc: Flow, protocols: readonly number[]): void {
+  b.seeProto(wc);
+  if (protocols.includes(b.nwProto(flow))) wc[W_TP] = 0xffffffff;
+}

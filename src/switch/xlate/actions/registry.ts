@@ -1,0 +1,125 @@
+import type { ActionType } from '../../../openflow/actions/types.ts';
+import { translateCheckPktLarger } from './check-pkt-larger.ts';
+import { translateCt, translateCtClear, translateNat } from './conntrack.ts';
+import {
+  translateDeleteField,
+  translateRegMove,
+  translateSetField,
+  translateStackPop,
+  translateStackPush,
+  translateWriteMetadata,
+} from './field.ts';
+import { translateGroup } from './group.ts';
+import {
+  translateDecTtl,
+  translateSetEthDst,
+  translateSetEthSrc,
+  translateSetIpDscp,
+  translateSetIpEcn,
+  translateSetIpTtl,
+  translateSetIpv4Dst,
+  translateSetIpv4Src,
+  translateSetL4Dst,
+  translateSetL4Src,
+  translateSetTunnel,
+} from './header.ts';
+import { translateFinTimeout, translateLearn } from './learn.ts';
+import { translateBundle, translateMultipath } from './link.ts';
+import {
+  translateDecMplsTtl,
+  translatePopMpls,
+  translatePushMpls,
+  translateSetMplsLabel,
+  translateSetMplsTc,
+  translateSetMplsTtl,
+} from './mpls.ts';
+import {
+  translateEnqueue,
+  translateOutput,
+  translateOutputReg,
+  translateOutputTrunc,
+  translatePopQueue,
+  translateSetQueue,
+} from './output.ts';
+import { translatePacketType } from './packet-type.ts';
+import {
+  translateClearActions,
+  translateClone,
+  translateConjunction,
+  translateController,
+  translateDebugRecirc,
+  translateDebugSlow,
+  translateExit,
+  translateGotoTable,
+  translateMeter,
+  translateNote,
+  translateResubmit,
+  translateUnroll,
+  translateWriteActions,
+} from './pipeline.ts';
+import { translateSample } from './sample.ts';
+import type { Translator } from './translator.ts';
+import { translatePopVlan, translatePushVlan, translateSetVlanPcp, translateSetVlanVid } from './vlan.ts';
+
+/** Every action type and how it is translated: the one place where a new action is entered. */
+export const TRANSLATORS: { readonly [T in ActionType]: Translator<T> } = {
+  output: translateOutput,
+  output_reg: translateOutputReg,
+  output_trunc: translateOutputTrunc,
+  controller: translateController,
+  enqueue: translateEnqueue,
+  group: translateGroup,
+  bundle: translateBundle,
+  set_field: translateSetField,
+  reg_move: translateRegMove,
+  stack_push: translateStackPush,
+  stack_pop: translateStackPop,
+  set_vlan_vid: translateSetVlanVid,
+  set_vlan_pcp: translateSetVlanPcp,
+  strip_vlan: translatePopVlan,
+  push_vlan: translatePushVlan,
+  set_eth_src: translateSetEthSrc,
+  set_eth_dst: translateSetEthDst,
+  set_ipv4_src: translateSetIpv4Src,
+  set_ipv4_dst: translateSetIpv4Dst,
+  set_ip_dscp: translateSetIpDscp,
+  set_ip_ecn: translateSetIpEcn,
+  set_ip_ttl: translateSetIpTtl,
+  set_l4_src_port: translateSetL4Src,
+  set_l4_dst_port: translateSetL4Dst,
+  dec_ttl: translateDecTtl,
+  set_mpls_label: translateSetMplsLabel,
+  set_mpls_tc: translateSetMplsTc,
+  set_mpls_ttl: translateSetMplsTtl,
+  dec_mpls_ttl: translateDecMplsTtl,
+  dec_nsh_ttl: translatePacketType,
+  push_mpls: translatePushMpls,
+  pop_mpls: translatePopMpls,
+  set_tunnel: translateSetTunnel,
+  set_queue: translateSetQueue,
+  pop_queue: translatePopQueue,
+  fin_timeout: translateFinTimeout,
+  resubmit: translateResubmit,
+  learn: translateLearn,
+  conjunction: translateConjunction,
+  multipath: translateMultipath,
+  note: translateNote,
+  exit: translateExit,
+  sample: translateSample,
+  unroll_xlate: translateUnroll,
+  ct: translateCt,
+  ct_clear: translateCtClear,
+  nat: translateNat,
+  clone: translateClone,
+  check_pkt_larger: translateCheckPktLarger,
+  delete_field: translateDeleteField,
+  encap: translatePacketType,
+  decap: translatePacketType,
+  meter: translateMeter,
+  clear_actions: translateClearActions,
+  write_actions: translateWriteActions,
+  write_metadata: translateWriteMetadata,
+  goto_table: translateGotoTable,
+  debug_recirc: translateDebugRecirc,
+  debug_slow: translateDebugSlow,
+};

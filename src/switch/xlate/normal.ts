@@ -1,0 +1,224 @@
+import {
+  type Flow,
+  N_VLANS,
+  PT_ETH,
+  VLAN_CFI,
+  W_NW_DST,
+  W_NW_SRC,
+  W_PACKET_TYPE,
+  W_VLAN,
+} from '../../flow/layout.ts';
+import { OFPP_CONTROLLER, OFPP_NONE } from '../../openflow/constants.ts';
+import { Bundle, type OfPort } from '../ofproto/port.ts';
+import * as b from './bits.ts';
+import type { XlateContext } from './context.ts';
+import { outputToPort } from './output.ts';
+import type { InputBundle, Tag } from './types.ts';
+
+/*
+ * NORMAL: what a learning VLAN bridge does (IEEE 802.1Q), with the port modes of the database.
+ *
+ * Inside the bridge each packet has a stack of tags of which the first is its VLAN: access ports put
+ * theirs on and take it off, trunks carry it, native ones do either for one VLAN, dot1q-tunnel ports
+ * put a service tag around whatever the customer sends.
+ */
+
+/** Traffic that a controller makes up has no port; it may go anywhere, as if from a trunk. */
+const CONTROLLER_BUNDLE = Object.freeze(new Bundle('OFPP_NONE'));
+
+const PCP_MASK = 0xe000;
+
+export function normal(ctx: XlateContext): void {
+  const { flow, wc } = ctx;
+  b.seeEthSrc(wc);
+  b.seeEthDst(wc);
+  wc[W_VLAN] |= 0x0fff | VLAN_CFI;
+
+  const input = inputBundle(ctx, ctx.inPort);
+  if (input === null) {
+    ctx.report('warn', 'no input bundle, dropping');
+    return;
+  }
+  const { bundle: inBundle, port: inPort } = input;
+
+  // A VLAN ethertype without a whole tag behind it.
+  if (b.isVlanType(b.ethType(flow)) && !b.hasTag(flow, 0)) {
+    ctx.report('warn', 'partial VLAN tag, dropping');
+    return;
+  }
+  const received = extractTags(flow);
+  if (!vidIsValid(ctx, received[0].vid, inBundle)) {
+    ctx.report('warn', 'disallowed VLAN VID for this input port, dropping');
+    return;
+  }
+  const tags = translateInput(inBundle, received);
+  const vlan = tags[0].vid;
+  const src = b.ethSrc(flow);
+  const dst = b.ethDst(flow);
+
+  if (inPort !== null && !ctx.ofproto.forwardBpdu && b.isReservedMac(dst)) {
+    ctx.report('detail', 'packet has reserved destination MAC, dropping');
+    return;
+  }
+
+  const gratuitousArp = isGratuitousArp(flow, wc);
+  const { macs } = ctx.ofproto;
+  if (ctx.input.effects && inPort !== null && flow[W_PACKET_TYPE] === PT_ETH) {
+    if (macs.learn(src, vlan, inBundle, gratuitousArp, inBundle.ports.length > 1)) {
+      ctx.report('detail', () => `learned that ${macText(src)} is on port ${inBundle.name} in VLAN ${vlan}`);
+      ctx.ofproto.onMacTableChanged();
+    }
+  }
+  if (inPort !== null) {
+    ctx.remember({
+      type: 'normal',
+      ofproto: ctx.ofproto,
+      inPort: inPort.ofPort,
+      mac: src,
+      vlan,
+      gratuitousArp,
+    });
+  }
+
+  const entry = macs.lookup(dst, vlan);
+  if (entry === null) {
+    ctx.report('detail', 'no learned MAC for destination, flooding');
+    for (const out of ctx.ofproto.bundles()) {
+      if (out !== inBundle && out.floodable && out.includesVlan(vlan, tags[1].vid))
+        outputNormal(ctx, out, tags);
+    }
+  } else if (entry.bundle !== inBundle) {
+    ctx.report('detail', 'forwarding to learned port');
+    outputNormal(ctx, entry.bundle, tags);
+  } else {
+    ctx.report('detail', 'learned port is input port, dropping');
+  }
+}
+
+/** The bundle by which a packet came in, or null where the port is unknown or in none. */
+export function inputBundle(ctx: XlateContext, ofPort: number): InputBundle | null {
+  const port: OfPort | undefined = ctx.port(ofPort);
+  if (port?.bundle) return { bundle: port.bundle, port };
+  if (ofPort === OFPP_NONE || ofPort === OFPP_CONTROLLER) return { bundle: CONTROLLER_BUNDLE, port: null };
+  ctx.report('warn', `received packet on unknown port ${ofPort}`);
+  return null;
+}
+
+function extractTags(flow: Flow): Tag[] {
+  const tags: Tag[] = [];
+  let present = true;
+  for (let i = 0; i < N_VLANS; i++) {
+    present &&= b.isVlanType(b.vlanTpid(flow, i)) && b.hasTag(flow, i);
+    const tci = b.vlanTci(flow, i);
+    tags.push(
+      present
+        ? { tpid: b.vlanTpid(flow, i), vid: tci & 0xfff, pcp: tci & PCP_MASK }
+        : { tpid: 0, vid: 0, pcp: 0 },
+    );
+  }
+  return tags;
+}
+
+function vidIsValid(ctx: XlateContext, vid: number, bundle: Bundle): boolean {
+  if (bundle === CONTROLLER_BUNDLE) return true;
+  const { settings } = bundle;
+  switch (settings.vlanMode) {
+    case 'access':
+      if (vid === 0) return true;
+      ctx.reportError(
+        `dropping VLAN ${vid} tagged packet received on port ${bundle.name} configured as VLAN ${settings.vlan} access port`,
+      );
+      return false;
+    case 'native-tagged':
+    case 'native-untagged':
+    case 'trunk':
+      if (vid === 0 && settings.vlanMode !== 'trunk') return true;
+      if (bundle.trunksVlan(vid)) return true;
+      ctx.reportError(
+        `dropping VLAN ${vid} packet received on port ${bundle.name} not configured for trunking VLAN ${vid}`,
+      );
+      return false;
+    case 'dot1q-tunnel':
+      if (bundle.allowsCvlan(vid)) return true;
+      ctx.reportError(
+        `dropping VLAN ${vid} packet received on dot1q-tunnel port ${bundle.name} that excludes this VLAN`,
+      );
+      return false;
+  }
+}
+
+function translateInput(bundle: Bundle, received: readonly Tag[]): Tag[] {
+  const { vlanMode, vlan, qinqEthertype } = bundle.settings;
+  const [outer, inner] = received;
+  switch (vlanMode) {
+    case 'access':
+      return [{ tpid: outer.tpid || b.ETH_TYPE_VLAN, vid: vlan, pcp: outer.pcp }, noTag()];
+    case 'trunk':
+      return [outer, inner];
+    case 'native-tagged':
+    case 'native-untagged':
+      if (outer.vid !== 0) return [outer, inner];
+      return [{ tpid: outer.tpid || b.ETH_TYPE_VLAN, vid: vlan, pcp: outer.pcp }, inner];
+    case 'dot1q-tunnel':
+      return [{ tpid: qinqEthertype, vid: vlan, pcp: 0 }, outer];
+  }
+}
+
+function translateOutput(bundle: Bundle, tags: readonly Tag[]): Tag[] {
+  const { vlanMode, vlan } = bundle.settings;
+  switch (vlanMode) {
+    case 'access':
+      return [noTag(), noTag()];
+    case 'trunk':
+    case 'native-tagged':
+      return [{ ...tags[0] }, { ...tags[1] }];
+    case 'native-untagged':
+      return tags[0].vid === vlan ? [{ ...tags[1] }, noTag()] : [{ ...tags[0] }, { ...tags[1] }];
+    case 'dot1q-tunnel':
+      return [{ ...tags[1] }, noTag()];
+  }
+}
+
+const noTag = (): Tag => ({ tpid: 0, vid: 0, pcp: 0 });
+
+/** Sends the packet out of a bundle with the tags that its mode asks for. */
+function outputNormal(ctx: XlateContext, bundle: Bundle, tags: readonly Tag[]): void {
+  const { settings } = bundle;
+  if (settings.vlanMode === 'dot1q-tunnel' && settings.cvlans !== null) ctx.wc[W_VLAN + 1] |= 0xffff;
+  const out = translateOutput(bundle, tags);
+  if (settings.priorityTags !== 'no') out[0].pcp = b.vlanTci(ctx.flow, 0) & PCP_MASK;
+  const port = bundle.ports[0];
+  if (port === undefined) return;
+  const saved = ctx.flow.slice(W_VLAN, W_VLAN + N_VLANS);
+  for (let i = 0; i < N_VLANS; i++) {
+    const tci = out[i].vid | out[i].pcp;
+    if (tci !== 0 || (settings.priorityTags === 'always' && out[i].tpid !== 0)) {
+      b.setVlan(ctx.flow, i, out[i].tpid || b.ETH_TYPE_VLAN, tci | VLAN_CFI);
+    } else {
+      b.setVlan(ctx.flow, i, 0, 0);
+    }
+  }
+  outputToPort(ctx, port.ofPort, false);
+  ctx.flow.set(saved, W_VLAN);
+}
+
+/** A station that has moved says so by an ARP for its own address, to all. */
+function isGratuitousArp(flow: Flow, wc: Flow): boolean {
+  if (!b.isArp(flow)) return false;
+  b.seeEthDst(wc);
+  if (b.ethDst(flow) !== b.BROADCAST_MAC) return false;
+  b.seeProto(wc);
+  const op = b.nwProto(flow);
+  if (op === 2) return true;
+  if (op !== 1) return false;
+  wc[W_NW_SRC] = 0xffffffff;
+  wc[W_NW_DST] = 0xffffffff;
+  return flow[W_NW_SRC] === flow[W_NW_DST];
+}
+
+function macText(mac: number): string {
+  return mac
+    .toString(16)
+    .padStart(12, '0')
+    .replace(/(..)(?!$)/g, '$1:');
+}
