@@ -1,0 +1,81 @@
+/** The management commands of the database server (`ovs-appctl -t ovsdb-server ...`). */
+import { WeftError } from '../../base/errors.ts';
+import { OvsdbError } from '../../ovsdb/error.ts';
+import type { ServerDaemon } from './server_daemon.ts';
+
+function refuse(message: string): WeftError {
+  return new WeftError('command-refused', message);
+}
+
+/** Errors of a remote's name are told without their tag, as the stock server does. */
+function detailsOf(error: unknown): WeftError {
+  return refuse(error instanceof OvsdbError ? (error.details ?? error.message) : String(error));
+}
+
+const lines = (items: Iterable<string>): string => [...items].map((item) => `${item}\n`).join('');
+
+export function registerServerCommands(main: ServerDaemon): void {
+  const { daemon, server, remotes } = main;
+  const { commands } = daemon;
+  const log = daemon.log.module('ovsdb_server');
+
+  commands.register('exit', '', 0, 0, () => {
+    daemon.exit();
+    return undefined;
+  });
+  commands.register('ovsdb-server/list-dbs', '', 0, 0, () => lines([...server.databases.keys()].sort()));
+  commands.register('ovsdb-server/add-db', 'DB', 1, 1, ([name]) => {
+    main.openDatabase(name);
+    main.refreshRemotes();
+    return undefined;
+  });
+  commands.register('ovsdb-server/remove-db', 'DB', 1, 1, ([name]) => {
+    if (!server.databases.has(name)) throw refuse('Failed to find the database.');
+    if (name.startsWith('_')) throw refuse('Cannot remove reserved database.');
+    main.closeDatabase(name, `removing ${name} database by user request`);
+    main.refreshRemotes();
+    return undefined;
+  });
+  commands.register('ovsdb-server/compact', '', 0, 1, ([wanted]) => {
+    if (wanted?.startsWith('_')) throw refuse('cannot compact built-in databases');
+    const names = [...server.databases.keys()].filter((n) =>
+      wanted === undefined ? !n.startsWith('_') : n === wanted,
+    );
+    if (names.length === 0) throw refuse('no database by that name');
+    for (const name of names) {
+      log.info(`compacting ${name} database by user request`);
+      main.compact(name);
+    }
+    return undefined;
+  });
+  commands.register('ovsdb-server/get-db-storage-status', 'DB', 1, 1, ([name]) => {
+    if (!server.databases.has(name)) throw refuse('Failed to find the database.');
+    return 'status: ok';
+  });
+  commands.register('ovsdb-server/list-remotes', '', 0, 0, () => lines(remotes.names));
+  commands.register('ovsdb-server/add-remote', 'REMOTE', 1, 1, async ([name]) => {
+    try {
+      remotes.add(name);
+    } catch (error) {
+      throw detailsOf(error);
+    }
+    remotes.report(await remotes.refresh());
+    return undefined;
+  });
+  commands.register('ovsdb-server/remove-remote', 'REMOTE', 1, 1, async ([name]) => {
+    if (!remotes.remove(name)) throw refuse('no such remote');
+    remotes.report(await remotes.refresh());
+    return undefined;
+  });
+  commands.register('ovsdb-server/reconnect', '', 0, 0, () => {
+    server.reconnect(true, 'user ran ovsdb-server/reconnect');
+    return undefined;
+  });
+  commands.register('ovsdb-server/disable-monitor-cond', '', 0, 0, () => {
+    server.conditionalMonitors = false;
+    server.reconnect(true, 'user ran ovsdb-server/disable-monitor-cond');
+    return undefined;
+  });
+  commands.register('ovsdb-server/sync-status', '', 0, 0, () => 'state: active\n');
+  daemon.reportUsage(() => server.usage());
+}

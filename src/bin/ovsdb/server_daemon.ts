@@ -1,0 +1,197 @@
+import { spawn } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
+import { existsSync, statSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { WeftError } from '../../base/errors.ts';
+import { OvsdbError } from '../../ovsdb/error.ts';
+import { DatabaseFile } from '../../ovsdb/file/storage.ts';
+import { Remotes } from '../../ovsdb/server/remotes.ts';
+import { Server } from '../../ovsdb/server/server.ts';
+import type { Daemon, DaemonDefinition } from '../daemon/daemon.ts';
+import type { OptionSpec } from '../daemon/options.ts';
+import { registerServerCommands } from './commands.ts';
+import { DiskFile } from './file.ts';
+import { SocketTransports } from './socket.ts';
+
+const STATUS_INTERVAL_MS = 2500;
+
+const OPTIONS: readonly OptionSpec[] = [
+  {
+    name: 'remote',
+    value: 'required',
+    valueName: 'REMOTE',
+    help: 'connect or listen to REMOTE (repeatable)',
+  },
+  { name: 'run', value: 'required', valueName: 'COMMAND', help: 'run COMMAND as subprocess then exit' },
+  { name: 'no-dbs', value: 'none', help: 'do not open a default database' },
+  { name: 'disable-file-column-diff', value: 'none', help: 'write whole columns to the database file' },
+  { name: 'private-key', short: 'p', value: 'required', valueName: 'FILE', help: 'file with private key' },
+  { name: 'certificate', short: 'c', value: 'required', valueName: 'FILE', help: 'file with certificate' },
+  {
+    name: 'ca-cert',
+    short: 'C',
+    value: 'required',
+    valueName: 'FILE',
+    help: 'file with peer CA certificate',
+  },
+  { name: 'bootstrap-ca-cert', value: 'required', valueName: 'FILE', help: 'accepted for compatibility' },
+  { name: 'peer-ca-cert', value: 'required', valueName: 'FILE', help: 'accepted for compatibility' },
+  { name: 'ssl-protocols', value: 'required', valueName: 'PROTOS', help: 'accepted for compatibility' },
+  { name: 'ssl-ciphers', value: 'required', valueName: 'CIPHERS', help: 'accepted for compatibility' },
+];
+
+/** The running server with its files and remotes. Commands act on it. */
+export class ServerDaemon {
+  readonly daemon: Daemon;
+  readonly server: Server;
+  readonly remotes: Remotes;
+  #refreshing = false;
+  #refreshAgain = false;
+
+  constructor(daemon: Daemon) {
+    this.daemon = daemon;
+    this.server = new Server({
+      clock: daemon.clock,
+      log: daemon.log,
+      newUuid: randomUUID,
+      columnDiffs: !daemon.has('disable-file-column-diff'),
+    });
+    const transports = new SocketTransports(daemon.dirs.run, daemon.log.module('socket_util'));
+    this.remotes = new Remotes(this.server, transports, daemon.clock, daemon.log);
+  }
+
+  /** Opens a database file and serves it. Throws `OvsdbError`. */
+  openDatabase(name: string): void {
+    if (this.#isOpen(name)) throw new OvsdbError('ovsdb error', `${name}: already open`);
+    const access = DiskFile.open(name);
+    try {
+      const { db, file } = DatabaseFile.open(access, {
+        newUuid: randomUUID,
+        log: this.daemon.log.module('ovsdb_server'),
+        now: this.daemon.clock.now(),
+      });
+      this.server.addDatabase(db, file);
+    } catch (error) {
+      access.close();
+      throw error;
+    }
+  }
+
+  #isOpen(name: string): boolean {
+    if (!existsSync(name)) return false;
+    const wanted = statSync(name);
+    for (const dbName of this.server.databases.keys()) {
+      const file = this.server.file(dbName);
+      if (file === null || !existsSync(file.name)) continue;
+      const open = statSync(file.name);
+      if (open.dev === wanted.dev && open.ino === wanted.ino) return true;
+    }
+    return false;
+  }
+
+  closeDatabase(name: string, comment: string): void {
+    const file = this.server.file(name);
+    this.server.removeDatabase(name, comment);
+    file?.close();
+  }
+
+  /** Rewrites the file of one database. Throws `OvsdbError`. */
+  compact(name: string): void {
+    const db = this.server.databases.get(name);
+    if (db !== undefined)
+      this.server.file(name)?.compact(db, this.daemon.clock.now(), this.daemon.clock.wall());
+  }
+
+  /** Has the remotes follow the configuration soon; calls meanwhile count as one. */
+  refreshRemotes(): void {
+    if (this.#refreshing) {
+      this.#refreshAgain = true;
+      return;
+    }
+    this.#refreshing = true;
+    void this.remotes.refresh().then((errors) => {
+      this.#refreshing = false;
+      this.remotes.report(errors);
+      if (!this.#refreshAgain) return;
+      this.#refreshAgain = false;
+      this.refreshRemotes();
+    });
+  }
+
+  /** What is due now and then: state of connections into the database, compaction, new attempts to listen. */
+  tick(): void {
+    this.remotes.writeStatus();
+    this.remotes.retryFailed();
+    this.refreshRemotes();
+    for (const name of this.server.databases.keys()) {
+      if (!this.server.file(name)?.shouldCompact(this.daemon.clock.now())) continue;
+      try {
+        this.compact(name);
+      } catch (error) {
+        this.daemon.log.module('ovsdb_server').info(error instanceof Error ? error.message : String(error));
+      }
+    }
+    this.daemon.clock.after(STATUS_INTERVAL_MS, () => this.tick());
+  }
+
+  close(): void {
+    this.remotes.close();
+    for (const name of this.server.databases.keys()) this.server.file(name)?.close();
+  }
+}
+
+function runCommand(daemon: Daemon, command: string): void {
+  const child = spawn('/bin/sh', ['-c', command], { stdio: 'inherit' });
+  child.on('error', (error) => {
+    process.stderr.write(`${daemon.program}: ${command}: process failed to start (${error.message})\n`);
+    daemon.exit(1);
+  });
+  child.on('exit', (code, signal) => {
+    if (code === 0) return daemon.exit(0);
+    const how = signal === null ? `exit status ${code}` : `killed (${signal})`;
+    process.stderr.write(`${daemon.program}: ${command}: child exited, ${how}\n`);
+    daemon.exit(1);
+  });
+}
+
+async function start(daemon: Daemon): Promise<void> {
+  const names =
+    daemon.args.positional.length > 0 || daemon.has('no-dbs')
+      ? daemon.args.positional
+      : [join(daemon.dirs.db, 'conf.db')];
+  const main = new ServerDaemon(daemon);
+  const leaves = daemon.has('detach') && !daemon.has('no-chdir');
+  for (const name of new Set(names)) main.openDatabase(leaves ? resolve(name) : name);
+  for (const remote of daemon.values('remote')) main.remotes.addUnchecked(remote);
+  const errors = await main.remotes.refresh();
+  if (errors.length > 0) throw new WeftError('bad-remote', errors.join('\n'));
+  registerServerCommands(main);
+  main.server.onAnyCommit = () => main.refreshRemotes();
+  main.tick();
+  daemon.onExit(() => main.close());
+  const command = daemon.value('run');
+  if (command === undefined) daemon.log.module('ovsdb_server').info(daemonDefinition.version[0]);
+  else runCommand(daemon, command);
+}
+
+const daemonDefinition: DaemonDefinition = {
+  program: 'ovsdb-server',
+  version: ['ovsdb-server (Open vSwitch) 3.1.0', 'Weft 0.1.0'],
+  options: OPTIONS,
+  usage: (dirs) =>
+    `ovsdb-server: Open vSwitch database server\nusage: ovsdb-server [OPTIONS] [DATABASE...]\nwhere each DATABASE is a database file in ovsdb format.\nThe default DATABASE, if none is given, is\n${dirs.db}/conf.db.\n`,
+  modules: [
+    'jsonrpc',
+    'ovsdb_server',
+    'ovsdb_jsonrpc_server',
+    'reconnect',
+    'socket_util',
+    'ovsdb_file',
+    'ovsdb_log',
+    'raft',
+    'transaction',
+  ],
+  start,
+};
+
+export { daemonDefinition as daemon };

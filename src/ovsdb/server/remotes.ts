@@ -1,0 +1,436 @@
+/**
+ * # Remotes
+ *
+ * Where a server listens and whom it connects to. A remote is a connection method such as
+ * `ptcp:6640` or `unix:/run/other.sock`, or `db:DB,TABLE,COLUMN`: then the methods stand in a column of
+ * the database, as strings, or as references to rows that have a `target` column and options, as the
+ * `Manager` table has them. Those rows get the state of their connections written back.
+ */
+import type { Clock } from '../../base/clock.ts';
+import type { Logger, ModuleLog } from '../../base/log.ts';
+import { Datum, datumEquals, EMPTY, scalar, sortedDatum } from '../data/datum.ts';
+import { isSet } from '../data/type.ts';
+import type { Row, Table } from '../engine/table.ts';
+import { Transaction } from '../engine/transaction.ts';
+import { OvsdbError } from '../error.ts';
+import type { Connector, RpcChannel } from '../rpc/channel.ts';
+import { Reconnector } from '../rpc/reconnect.ts';
+import type { Column } from '../schema/schema.ts';
+import type { Server } from './server.ts';
+import type { Session } from './session.ts';
+
+/** What takes connections. */
+export interface Listener {
+  /** The TCP port that it got, or undefined. */
+  readonly port: number | undefined;
+  close(): void;
+}
+
+/** Opens sockets. The real one is in `bin`. */
+export interface Transports {
+  /** Whether `target` names a place to listen at, one to connect to, or is nothing we know. */
+  kind(target: string): 'passive' | 'active' | 'unknown';
+  /** Rejects with an error whose message says why it cannot listen. */
+  listen(
+    target: string,
+    dscp: number | undefined,
+    onChannel: (channel: RpcChannel, peer: string) => void,
+  ): Promise<Listener>;
+  connector(target: string, dscp: number | undefined): Connector;
+  /** Whether the other side of `target` can vanish without a sign. */
+  needsProbes(target: string): boolean;
+}
+
+const DEFAULT_PROBE_MS = 5000;
+const DEFAULT_MAX_BACKOFF_MS = 8000;
+
+interface RemoteOptions {
+  probeInterval: number;
+  maxBackoff: number;
+  readOnly: boolean;
+  dscp: number | undefined;
+}
+
+/** One connection method in use. */
+class Remote {
+  readonly target: string;
+  readonly #server: Server;
+  readonly #transports: Transports;
+  readonly #log: ModuleLog;
+  readonly #sessions = new Set<Session>();
+  readonly #reconnector: Reconnector | undefined;
+  #listener: Listener | undefined;
+  #options: RemoteOptions;
+  #closed = false;
+  /** Resolves when listening has begun or failed. */
+  readonly ready: Promise<string | undefined>;
+
+  constructor(
+    target: string,
+    options: RemoteOptions,
+    server: Server,
+    transports: Transports,
+    clock: Clock,
+    log: Logger,
+  ) {
+    this.target = target;
+    this.#options = options;
+    this.#server = server;
+    this.#transports = transports;
+    this.#log = log.module('ovsdb_jsonrpc_server');
+    if (transports.kind(target) === 'passive') {
+      this.ready = this.#listen();
+      return;
+    }
+    const connector = transports.connector(target, options.dscp);
+    const reconnector = new Reconnector({
+      clock,
+      log: log.module('reconnect'),
+      connector,
+      maxBackoff: options.maxBackoff,
+      onChannel: (channel) => this.#accept(channel, target, (reason) => reconnector.lost(reason)),
+    });
+    this.#reconnector = reconnector;
+    this.ready = Promise.resolve(undefined);
+    reconnector.start();
+  }
+
+  async #listen(): Promise<string | undefined> {
+    try {
+      const listener = await this.#transports.listen(this.target, this.#options.dscp, (channel, peer) =>
+        this.#accept(channel, peer),
+      );
+      if (this.#closed) listener.close();
+      else this.#listener = listener;
+      return undefined;
+    } catch (error) {
+      return error instanceof Error ? error.message : String(error);
+    }
+  }
+
+  #accept(channel: RpcChannel, name: string, onClose?: (reason: string) => void): void {
+    const { readOnly, probeInterval } = this.#options;
+    const session: Session | undefined = this.#server.accept(channel, {
+      name,
+      readOnly,
+      probeInterval,
+      onClose: (reason) => {
+        if (session !== undefined) this.#sessions.delete(session);
+        onClose?.(reason);
+      },
+    });
+    if (session === undefined) onClose?.('too many clients');
+    else this.#sessions.add(session);
+  }
+
+  get options(): RemoteOptions {
+    return this.#options;
+  }
+
+  set options(options: RemoteOptions) {
+    this.#options = options;
+    if (this.#reconnector !== undefined) this.#reconnector.maxBackoff = options.maxBackoff;
+    for (const session of this.#sessions) session.probeInterval = options.probeInterval;
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#reconnector?.stop();
+    this.#listener?.close();
+    for (const session of [...this.#sessions]) session.close();
+    this.#log.dbg(() => `${this.target}: closed`);
+  }
+
+  get connected(): boolean {
+    return this.#sessions.size > 0;
+  }
+
+  /** The `status` column of a `Manager` row. */
+  status(): Map<string, string> {
+    const status = new Map<string, string>();
+    const put = (key: string, value: string | number | undefined): void => {
+      if (value !== undefined && value !== '') status.set(key, String(value));
+    };
+    if (this.#reconnector === undefined) {
+      put('n_connections', this.#sessions.size > 1 ? this.#sessions.size : undefined);
+      put('bound_port', this.#listener?.port);
+      return status;
+    }
+    put('state', this.#reconnector.state);
+    put('sec_since_connect', this.#reconnector.secondsSinceConnect);
+    put('sec_since_disconnect', this.#reconnector.secondsSinceDisconnect);
+    put('last_error', this.#reconnector.lastError);
+    const [session] = this.#sessions;
+    if (session !== undefined) {
+      put('locks_held', session.lockNames('owner').join(' '));
+      put('locks_waiting', session.lockNames('waiting').join(' '));
+      put('locks_lost', session.lockNames('lost').join(' '));
+    }
+    return status;
+  }
+}
+
+interface DatabaseColumn {
+  readonly table: Table;
+  readonly column: Column;
+}
+
+/** All remotes of a server. `refresh` is called when the databases or the names may have changed. */
+export class Remotes {
+  readonly #server: Server;
+  readonly #transports: Transports;
+  readonly #clock: Clock;
+  readonly #logger: Logger;
+  readonly #log: ModuleLog;
+  readonly #names = new Set<string>();
+  readonly #remotes = new Map<string, Remote>();
+  /** Targets that could not be opened, and why; they are tried again now and then. */
+  readonly #failed = new Map<string, string>();
+  #lastErrors = '';
+
+  constructor(server: Server, transports: Transports, clock: Clock, log: Logger) {
+    this.#server = server;
+    this.#transports = transports;
+    this.#clock = clock;
+    this.#logger = log;
+    this.#log = log.module('ovsdb_server');
+  }
+
+  /** The names as configured, in order. */
+  get names(): string[] {
+    return [...this.#names].sort();
+  }
+
+  /** Adds a remote. Throws if it names a column that does not exist. */
+  add(name: string): void {
+    if (name.startsWith('db:')) this.#column(name);
+    this.#names.add(name);
+  }
+
+  /** Adds a remote that need not make sense yet; `refresh` reports what does not. */
+  addUnchecked(name: string): void {
+    this.#names.add(name);
+  }
+
+  remove(name: string): boolean {
+    return this.#names.delete(name);
+  }
+
+  /** Finds what `db:DB,TABLE,COLUMN` names. */
+  #column(name: string): DatabaseColumn {
+    const [dbName, tableName, columnName] = name.slice('db:'.length).split(',');
+    const wrong = (what: string): OvsdbError => new OvsdbError('ovsdb error', `"${name}": ${what}`);
+    if (!dbName || !tableName || !columnName) throw wrong('invalid syntax');
+    const db = this.#server.databases.get(dbName);
+    if (db === undefined) throw wrong(`no database named ${dbName}`);
+    const table = db.tables.get(tableName);
+    if (table === undefined) throw wrong(`no table named ${tableName}`);
+    const column = table.schema.columns.get(columnName);
+    if (column === undefined) throw wrong(`table "${tableName}" has no column "${columnName}"`);
+    return { table, column };
+  }
+
+  #defaults(target: string): RemoteOptions {
+    return {
+      probeInterval: this.#transports.needsProbes(target) ? DEFAULT_PROBE_MS : 0,
+      maxBackoff: DEFAULT_MAX_BACKOFF_MS,
+      readOnly: false,
+      dscp: undefined,
+    };
+  }
+
+  #resolve(errors: string[]): Map<string, RemoteOptions> {
+    const wanted = new Map<string, RemoteOptions>();
+    for (const name of this.#names) {
+      if (!name.startsWith('db:')) {
+        wanted.set(name, this.#defaults(name));
+        continue;
+      }
+      try {
+        this.#resolveColumn(this.#column(name), wanted);
+      } catch (error) {
+        if (!(error instanceof OvsdbError)) throw error;
+        errors.push(error.details ?? error.message);
+      }
+    }
+    return wanted;
+  }
+
+  #resolveColumn({ table, column }: DatabaseColumn, wanted: Map<string, RemoteOptions>): void {
+    if (column.type.value !== null) return;
+    if (column.type.key.type === 'string') {
+      for (const { fields } of table.rows.values()) {
+        for (const target of fields[column.index].keys as readonly string[]) {
+          if (target !== '' && !wanted.has(target)) wanted.set(target, this.#defaults(target));
+        }
+      }
+      return;
+    }
+    for (const row of this.#referenced(table, column)) {
+      const target = readString(row, 'target');
+      if (target === undefined || target === '') {
+        this.#log.limited(1, 1).info(`Table \`${row.table.name}' has missing or invalid \`target' column`);
+        continue;
+      }
+      wanted.set(target, this.#rowOptions(row, target));
+    }
+  }
+
+  #rowOptions(row: Row, target: string): RemoteOptions {
+    const options = this.#defaults(target);
+    options.maxBackoff = readInteger(row, 'max_backoff') ?? options.maxBackoff;
+    options.probeInterval = readInteger(row, 'inactivity_probe') ?? options.probeInterval;
+    options.readOnly = readBoolean(row, 'read_only') ?? options.readOnly;
+    const dscp = Number(readMap(row, 'other_config', 'dscp') ?? Number.NaN);
+    if (Number.isInteger(dscp) && dscp >= 0 && dscp <= 63) options.dscp = dscp;
+    return options;
+  }
+
+  *#referenced(table: Table, column: Column): Iterable<Row> {
+    const { refTable } = column.type.key;
+    if (column.type.value !== null || refTable === null) return;
+    const db = [...this.#server.databases.values()].find((d) => d.tables.get(table.name) === table);
+    const target = db?.tables.get(refTable);
+    if (target === undefined) return;
+    for (const { fields } of table.rows.values()) {
+      for (const uuid of fields[column.index].keys as readonly string[]) {
+        const row = target.rows.get(uuid);
+        if (row !== undefined) yield row;
+      }
+    }
+  }
+
+  /**
+   * Brings the open connections in line with what is configured. Resolves, when all new listeners
+   * listen, to what is wrong with the configuration, one line for each complaint.
+   */
+  async refresh(): Promise<string[]> {
+    const errors: string[] = [];
+    const wanted = this.#resolve(errors);
+    for (const [target, remote] of this.#remotes) {
+      const options = wanted.get(target);
+      if (options === undefined) {
+        this.#logger.module('ovsdb_jsonrpc_server').info(`${target}: remote deconfigured`);
+        remote.close();
+        this.#remotes.delete(target);
+      } else if (options.dscp !== remote.options.dscp) {
+        remote.close();
+        this.#remotes.delete(target);
+      } else {
+        remote.options = options;
+      }
+    }
+    for (const target of [...this.#failed.keys()]) if (!wanted.has(target)) this.#failed.delete(target);
+    const opening: Promise<void>[] = [];
+    for (const [target, options] of wanted) {
+      if (!this.#remotes.has(target) && !this.#failed.has(target)) opening.push(this.#open(target, options));
+    }
+    await Promise.all(opening);
+    return errors;
+  }
+
+  async #open(target: string, options: RemoteOptions): Promise<void> {
+    const log = this.#logger.module('ovsdb_jsonrpc_server');
+    if (this.#transports.kind(target) === 'unknown') {
+      this.#failed.set(target, 'unknown connection method');
+      log.err(`${target}: listen failed: Address family not supported by protocol`);
+      return;
+    }
+    const remote = new Remote(target, options, this.#server, this.#transports, this.#clock, this.#logger);
+    this.#remotes.set(target, remote);
+    const problem = await remote.ready;
+    if (problem === undefined || this.#remotes.get(target) !== remote) return;
+    this.#remotes.delete(target);
+    this.#failed.set(target, problem);
+    log.err(`${target}: listen failed: ${problem}`);
+  }
+
+  /** Lets `refresh` try again what failed. */
+  retryFailed(): void {
+    this.#failed.clear();
+  }
+
+  /** Logs complaints of `refresh` once, not each time. */
+  report(errors: readonly string[]): void {
+    const text = errors.join('\n');
+    if (text !== '' && text !== this.#lastErrors) for (const error of errors) this.#log.warn(error);
+    this.#lastErrors = text;
+  }
+
+  /** Writes the state of connections into the rows that configured them. */
+  writeStatus(): void {
+    for (const name of this.#names) {
+      if (!name.startsWith('db:')) continue;
+      try {
+        const { table, column } = this.#column(name);
+        const rows = [...this.#referenced(table, column)];
+        if (rows.length === 0) continue;
+        const db = [...this.#server.databases.values()].find((d) => d.tables.get(table.name) === table);
+        if (db === undefined) continue;
+        const transaction = new Transaction(db);
+        for (const row of rows) this.#writeRow(transaction, row);
+        this.#server.commit(transaction);
+      } catch (error) {
+        if (!(error instanceof OvsdbError)) throw error;
+        this.#log.limited(1, 1).dbg(`remote status not updated: ${error.message}`);
+      }
+    }
+  }
+
+  #writeRow(transaction: Transaction, row: Row): void {
+    const target = readString(row, 'target');
+    if (target === undefined) return;
+    const remote = this.#remotes.get(target);
+    const write = (name: string, datum: Datum): void => {
+      const column = row.table.schema.columns.get(name);
+      if (column === undefined || datumEquals(row.fields[column.index], datum)) return;
+      transaction.modify(row.table.rows.get(row.uuid) ?? row).fields[column.index] = datum;
+    };
+    const connected = row.table.schema.columns.get('is_connected');
+    if (connected !== undefined) {
+      write(
+        'is_connected',
+        isSet(connected.type) && remote === undefined ? scalar(false) : scalar(remote?.connected ?? false),
+      );
+    }
+    const status = remote?.status() ?? new Map<string, string>();
+    const column = row.table.schema.columns.get('status');
+    if (column !== undefined && column.type.value !== null) {
+      write(
+        'status',
+        status.size === 0 ? new Datum([], []) : sortedDatum([...status.keys()], [...status.values()]),
+      );
+    }
+  }
+
+  close(): void {
+    for (const remote of this.#remotes.values()) remote.close();
+    this.#remotes.clear();
+  }
+}
+
+function read(row: Row, name: string): Datum {
+  const column = row.table.schema.columns.get(name);
+  return column === undefined ? EMPTY : row.fields[column.index];
+}
+
+function readString(row: Row, name: string): string | undefined {
+  const [value] = read(row, name).keys;
+  return typeof value === 'string' ? value : undefined;
+}
+
+function readInteger(row: Row, name: string): number | undefined {
+  const [value] = read(row, name).keys;
+  return typeof value === 'number' ? value : undefined;
+}
+
+function readBoolean(row: Row, name: string): boolean | undefined {
+  const [value] = read(row, name).keys;
+  return typeof value === 'boolean' ? value : undefined;
+}
+
+function readMap(row: Row, name: string, key: string): string | undefined {
+  const datum = read(row, name);
+  const at = datum.values === null ? -1 : datum.find(key);
+  return at < 0 ? undefined : String(datum.values![at]);
+}
