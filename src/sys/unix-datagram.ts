@@ -1,5 +1,6 @@
 /** Datagrams to a unix socket such as `/dev/log`, which Node itself has no call for. */
-import { bind, check, close, connect, send, socket } from './libc.ts';
+import { constants } from 'node:os';
+import { bind, check, close, connect, lastErrno, recv, SystemError, send, socket } from './libc.ts';
 
 const AF_UNIX = 1;
 const SOCK_DGRAM_NONBLOCK_CLOEXEC = 0o2004002;
@@ -55,6 +56,16 @@ export class UnixDatagram {
   /** Sends one datagram. Throws `SystemError`, also when the receiver's queue is full (EAGAIN). */
   send(bytes: Uint8Array): void {
     check(send(this.fd, bytes, bytes.length, MSG_NOSIGNAL), 'send to unix socket');
+  }
+
+  /** The next datagram, undefined if there is none now. */
+  receive(): Uint8Array | undefined {
+    const bytes = new Uint8Array(65536);
+    const size = recv(this.fd, bytes, bytes.length, 0);
+    if (size >= 0) return bytes.subarray(0, size);
+    const errno = lastErrno();
+    if (errno === constants.errno.EAGAIN) return undefined;
+    throw new SystemError('receive from unix socket', errno);
   }
 
   close(): void {

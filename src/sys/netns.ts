@@ -1,0 +1,72 @@
+/**
+ * Network namespaces. A descriptor (packet socket, tap, netlink) belongs for ever to the namespace in which
+ * it was opened; so a process serves devices of many namespaces by going in, opening, and coming back.
+ */
+import { closeSync, openSync } from 'node:fs';
+import { WeftError } from '../base/errors.ts';
+import { check, fn } from './libc.ts';
+
+const setnsC = fn<[number, number], number>('int setns(int, int)');
+const unshareC = fn<[number], number>('int unshare(int)');
+const CLONE_NEWNET = 0x4000_0000;
+const OWN = '/proc/thread-self/ns/net';
+
+/** Where `ip netns` keeps the namespace `name`; a path is taken as it stands. */
+export function netnsPath(name: string): string {
+  return name.includes('/') ? name : `/run/netns/${name}`;
+}
+
+function openNamespace(path: string): number {
+  try {
+    return openSync(path, 'r');
+  } catch (cause) {
+    throw new WeftError(
+      'no-netns',
+      `network namespace ${path} cannot be opened: ${(cause as Error).message}`,
+      {
+        cause,
+        remedy: 'list the namespaces with "ip netns"; opening one takes root',
+      },
+    );
+  }
+}
+
+/**
+ * Runs `work` with this thread inside the namespace `name` (of `ip netns`, or a path such as
+ * /proc/PID/ns/net), and returns to the former one. `work` must be synchronous: what it leaves for later runs
+ * outside.
+ */
+export function inNetns<T>(name: string, work: () => T): T {
+  const home = openNamespace(OWN);
+  try {
+    const there = openNamespace(netnsPath(name));
+    try {
+      check(setnsC(there, CLONE_NEWNET), `setns ${name}`, 'entering a network namespace takes root');
+    } finally {
+      closeSync(there);
+    }
+    try {
+      return work();
+    } finally {
+      // A thread that cannot come home must not go on: it would act in the wrong namespace.
+      check(setnsC(home, CLONE_NEWNET), 'setns back');
+    }
+  } finally {
+    closeSync(home);
+  }
+}
+
+/** Runs `work` in a new, empty network namespace, which disappears when nothing holds it any more. */
+export function inNewNetns<T>(work: () => T): T {
+  const home = openNamespace(OWN);
+  try {
+    check(unshareC(CLONE_NEWNET), 'unshare(CLONE_NEWNET)', 'making a network namespace takes root');
+    try {
+      return work();
+    } finally {
+      check(setnsC(home, CLONE_NEWNET), 'setns back');
+    }
+  } finally {
+    closeSync(home);
+  }
+}
