@@ -40,9 +40,17 @@ export const nwTos = (flow: Flow): number => (flow[W_NW] >>> 16) & 0xff;
 export const nwFrag = (flow: Flow): number => flow[W_NW] >>> 24;
 export const isLaterFragment = (flow: Flow): boolean => (nwFrag(flow) & FRAG_LATER) !== 0;
 
-export const seeProto = (wc: Flow): void => void (wc[W_NW] |= 0xff);
-export const seeTtl = (wc: Flow): void => void (wc[W_NW] |= 0xff00);
-export const seeFrag = (wc: Flow): void => void (wc[W_NW] |= 0x03000000);
+export function seeProto(wc: Flow): void {
+  wc[W_NW] |= 0xff;
+}
+
+export function seeTtl(wc: Flow): void {
+  wc[W_NW] |= 0xff00;
+}
+
+export function seeFrag(wc: Flow): void {
+  wc[W_NW] |= 0x03000000;
+}
 
 export function setTtl(flow: Flow, ttl: number): void {
   flow[W_NW] = (flow[W_NW] & ~0xff00) | (ttl << 8);

@@ -52,6 +52,11 @@ export function restoreMetadata(saved: Uint32Array, flow: Flow): void {
   flow.set(saved.subarray(METADATA_END + 1), W_TUN_METADATA_PRESENT);
 }
 
+/** The OpenFlow port by which the packet came. */
+export function savedInPort(saved: Uint32Array): number {
+  return saved[METADATA_END];
+}
+
 /** OpenFlow metadata of a saved state. */
 export function savedMetadata(saved: Uint32Array): bigint {
   return (BigInt(saved[W_METADATA]) << 32n) | BigInt(saved[W_METADATA + 1]);

@@ -47,7 +47,13 @@ export type CacheEntry =
       readonly vlan: number;
       readonly gratuitousArp: boolean;
     }
-  | { readonly type: 'fin-timeout'; readonly rule: Rule; readonly idle: number; readonly hard: number }
+  | {
+      readonly type: 'fin-timeout';
+      readonly ofproto: Ofproto;
+      readonly rule: Rule;
+      readonly idle: number;
+      readonly hard: number;
+    }
   | { readonly type: 'learn'; readonly apply: () => void }
   | { readonly type: 'group'; readonly group: Group; readonly bucket: number | null };
 

@@ -36,7 +36,9 @@ function runGroup(ctx: XlateContext, group: Group, last: boolean): void {
     case 'all':
     case 'indirect':
       credit(ctx, group, null);
-      group.buckets.forEach((bucket, i) => runBucket(ctx, bucket, last && i === group.buckets.length - 1));
+      for (const [i, bucket] of group.buckets.entries()) {
+        runBucket(ctx, bucket, last && i === group.buckets.length - 1);
+      }
       break;
     case 'ff': {
       const index = group.buckets.findIndex((bucket) => isAlive(ctx, bucket, 0));

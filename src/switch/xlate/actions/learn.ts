@@ -91,8 +91,9 @@ export function translateFinTimeout(ctx: XlateContext, action: ActionOf<'fin_tim
   seeProto(ctx.wc);
   const { rule } = ctx;
   if (nwProto(ctx.flow) !== IPPROTO_TCP || rule === null) return 'next';
-  const entry = { type: 'fin-timeout', rule, idle: action.idle, hard: action.hard } as const;
-  if (ctx.stats !== undefined) ctx.ofproto.finTimeout(entry, ctx.input.tcpFlags);
+  const { ofproto } = ctx;
+  const entry = { type: 'fin-timeout', ofproto, rule, idle: action.idle, hard: action.hard } as const;
+  if (ctx.stats !== undefined) ofproto.finTimeout(entry, ctx.input.tcpFlags);
   ctx.remember(entry);
   return 'next';
 }

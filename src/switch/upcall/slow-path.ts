@@ -1,0 +1,424 @@
+import type { Clock, Timer } from '../../base/clock.ts';
+import type { ModuleLog } from '../../base/log.ts';
+import type { Datapath, DpAction, FlowStats, Upcall } from '../../datapath/types.ts';
+import { type Flow, VLAN_CFI, W_IN_PORT, W_RECIRC_ID, W_TCP_FLAGS, W_VLAN } from '../../flow/layout.ts';
+import type { Ofproto } from '../ofproto/ofproto.ts';
+import type { OfPort } from '../ofproto/port.ts';
+import { type RecircIds, savedInPort } from '../xlate/frozen.ts';
+import { translate } from '../xlate/translate.ts';
+import type { CacheEntry, TrafficStats, XlateOutput } from '../xlate/types.ts';
+import { isSubsetMask, type Megaflow, sameActions } from './megaflow.ts';
+import { pushStats } from './push-stats.ts';
+
+/** How the slow path keeps its megaflows; from the database's other_config. */
+export interface SlowPathSettings {
+  /** A megaflow without packets for so long goes (max-idle, ms). */
+  readonly maxIdle: number;
+  /** Most megaflows (flow-limit). */
+  readonly flowLimit: number;
+  /** At least so often statistics are pushed and flows looked at (max-revalidator, ms). */
+  readonly maxRevalidator: number;
+}
+
+export const DEFAULT_SETTINGS: SlowPathSettings = {
+  maxIdle: 10_000,
+  flowLimit: 200_000,
+  maxRevalidator: 500,
+};
+
+export interface SlowPathOptions {
+  readonly datapath: Datapath;
+  readonly recircIds: RecircIds;
+  readonly clock: Clock;
+  readonly log: ModuleLog;
+  /** Runs a function soon, after what is under way: `setImmediate`. */
+  readonly defer: (fn: () => void) => void;
+  /** Sends a packet that a `controller` action or a table miss asked for to the controllers. */
+  readonly packetIn: (packetIn: SlowPathPacketIn) => void;
+}
+
+export interface SlowPathPacketIn {
+  readonly ofproto: Ofproto;
+  /** Valid during the call only. */
+  readonly packet: Uint8Array;
+  readonly recircId: number;
+  readonly reason: number;
+  readonly maxLen: number;
+  readonly controllerId: number;
+  readonly ruleCookie: bigint;
+  readonly continuation: boolean;
+  /** Key of the packet, with OpenFlow ports. */
+  readonly flow: Flow;
+}
+
+/** Megaflows revalidated before others get their turn. */
+const SLICE = 1000;
+
+/**
+ * The slow path of one datapath: translates packets that have no megaflow, installs megaflows, and keeps
+ * them true.
+ *
+ * It is the only writer of megaflows. They are disjoint: a packet that came up matches none, and its
+ * megaflow covers only packets that translation can't tell from it; should an older one overlap all the
+ * same (a table changed between), that one goes first.
+ *
+ * Whenever tables, ports or learned addresses change, all megaflows are translated again (`revalidate`),
+ * in slices, so that packets and controllers are served meanwhile. One that would now be wider than what
+ * was looked at, or do something else, is changed or removed. On the way, and at least every
+ * `maxRevalidator` ms, counters are pushed to the rules and ports behind, and idle megaflows removed.
+ */
+export class SlowPath {
+  readonly datapath: Datapath;
+  readonly recircIds: RecircIds;
+  settings: SlowPathSettings = DEFAULT_SETTINGS;
+  /** `upcall/disable-megaflows`: match every field that a packet has. */
+  exactOnly = false;
+  readonly #options: SlowPathOptions;
+  readonly #ports = new Map<number, OfPort>();
+  readonly #megaflows = new Map<number, Megaflow>();
+  #dirty = false;
+  #scheduled = false;
+  #cursor: number[] = [];
+  #timer: Timer | null = null;
+  #closed = false;
+  readonly #waiters: (() => void)[] = [];
+  /** Time that the last complete pass took, ms. */
+  dumpDuration = 0;
+  readonly counts = { upcalls: 0, installed: 0, deleted: 0, changed: 0, refused: 0 };
+
+  constructor(options: SlowPathOptions) {
+    this.#options = options;
+    this.datapath = options.datapath;
+    this.recircIds = options.recircIds;
+    options.datapath.setUpcallHandler((upcall) => this.#handle(upcall));
+    this.#arm();
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#timer?.cancel();
+    this.purge();
+  }
+
+  // --- Ports ----------------------------------------------------------------------------------------
+
+  attachPort(dpPort: number, port: OfPort): void {
+    this.#ports.set(dpPort, port);
+    this.changed();
+  }
+
+  detachPort(dpPort: number): void {
+    this.#ports.delete(dpPort);
+    this.changed();
+  }
+
+  ofPort(dpPort: number): OfPort | undefined {
+    return this.#ports.get(dpPort);
+  }
+
+  // --- Upcalls --------------------------------------------------------------------------------------
+
+  #handle(upcall: Upcall): void {
+    this.counts.upcalls++;
+    const port = this.#ports.get(upcall.flow[W_IN_PORT]);
+    if (upcall.kind === 'miss') this.#miss(upcall, port);
+    else this.#byAction(upcall, port);
+  }
+
+  #miss(upcall: Upcall, port: OfPort | undefined): void {
+    if (port === undefined) {
+      this.#options.log
+        .limited(5, 5)
+        .info(() => `received packet on unassociated datapath port ${upcall.flow[W_IN_PORT]}`);
+      return;
+    }
+    const dpKey = upcall.flow.slice();
+    const cache: CacheEntry[] = [];
+    const flow = this.#toOpenFlow(dpKey, port);
+    const stats: TrafficStats = {
+      packets: 1,
+      bytes: upcall.packet.length,
+      used: this.#options.clock.now(),
+      tcpFlags: flow[W_TCP_FLAGS] >>> 16,
+    };
+    const out = this.#translate(flow, port.ofproto, { packet: upcall.packet, effects: true, stats, cache });
+    const megaflow = this.#record(dpKey, flow, port.ofproto, out, cache);
+    this.#install(megaflow);
+    if (out.actions.length > 0) {
+      this.datapath.execute({
+        packet: upcall.packet,
+        flow: dpKey,
+        actions: out.actions,
+        offload: upcall.offload,
+      });
+    }
+  }
+
+  #byAction(upcall: Upcall, port: OfPort | undefined): void {
+    const cookie = upcall.userdata;
+    if (cookie === null) return;
+    if (cookie.type === 'slow_path') {
+      if (port === undefined) return;
+      // Its megaflow counted the packet already: no statistics here.
+      const flow = this.#toOpenFlow(upcall.flow, port);
+      const out = this.#translate(flow, port.ofproto, { packet: upcall.packet, effects: true });
+      if (out.actions.length > 0) {
+        const key = upcall.flow.slice();
+        this.datapath.execute({
+          packet: upcall.packet,
+          flow: key,
+          actions: out.actions,
+          offload: upcall.offload,
+        });
+      }
+      for (const id of out.recircs) this.#releaseLater(id);
+    } else if (cookie.type === 'controller' && !cookie.dontSend) {
+      const state = this.recircIds.get(cookie.recircId);
+      if (state === undefined) return;
+      const flow = upcall.flow.slice();
+      flow[W_IN_PORT] = savedInPort(state.metadata);
+      const { reason, maxLen, controllerId, ruleCookie, recircId, continuation } = cookie;
+      const { ofproto } = state;
+      const { packet } = upcall;
+      this.#options.packetIn({
+        ofproto,
+        packet,
+        recircId,
+        reason,
+        maxLen,
+        controllerId,
+        ruleCookie,
+        continuation,
+        flow,
+      });
+    }
+  }
+
+  /** A packet that refers to the number may still be on its way. */
+  #releaseLater(id: number): void {
+    this.#options.clock.after(1000, () => this.recircIds.release(id));
+  }
+
+  #toOpenFlow(dpKey: Flow, port: OfPort): Flow {
+    const flow = dpKey.slice();
+    flow[W_IN_PORT] = port.ofPort;
+    return flow;
+  }
+
+  #translate(
+    flow: Flow,
+    ofproto: Ofproto,
+    rest: { packet: Uint8Array | null; effects: boolean; stats?: TrafficStats; cache?: CacheEntry[] },
+  ): XlateOutput {
+    const frozen = flow[W_RECIRC_ID] === 0 ? undefined : this.recircIds.get(flow[W_RECIRC_ID]);
+    return translate({ ofproto, flow, frozen, tcpFlags: flow[W_TCP_FLAGS] >>> 16, ...rest });
+  }
+
+  // --- Megaflows ------------------------------------------------------------------------------------
+
+  #record(dpKey: Flow, flow: Flow, ofproto: Ofproto, out: XlateOutput, cache: CacheEntry[]): Megaflow {
+    const mask = this.#datapathMask(dpKey, out.wc);
+    const key = dpKey;
+    for (let i = 0; i < key.length; i++) key[i] &= mask[i];
+    return {
+      id: -1,
+      ofproto,
+      key,
+      mask,
+      flow,
+      actions: withSlowPath(out),
+      translated: out.actions,
+      cache,
+      recircs: out.recircs,
+      created: this.#options.clock.now(),
+      packets: 0,
+      bytes: 0,
+      used: 0,
+      tcpFlags: 0,
+    };
+  }
+
+  /**
+   * The mask as the datapath needs it: ports whole, and always whether tags are there and of which
+   * type, because the EtherType that translation always looks at stands behind them.
+   */
+  #datapathMask(dpKey: Flow, wc: Flow): Flow {
+    const mask = this.exactOnly ? exactMask(dpKey, wc) : wc.slice();
+    mask[W_IN_PORT] = 0xffffffff;
+    mask[W_VLAN] |= 0xffff0000 | VLAN_CFI;
+    mask[W_VLAN + 1] |= 0xffff0000 | VLAN_CFI;
+    return mask;
+  }
+
+  #install(megaflow: Megaflow): void {
+    if (this.#megaflows.size >= this.settings.flowLimit) {
+      this.counts.refused++;
+      for (const id of megaflow.recircs) this.#releaseLater(id);
+      return;
+    }
+    try {
+      megaflow.id = this.datapath.flowPut(megaflow);
+    } catch (error) {
+      this.counts.refused++;
+      this.#options.log
+        .limited(5, 5)
+        .warn(() => `megaflow not installed: ${error instanceof Error ? error.message : error}`);
+      for (const id of megaflow.recircs) this.#releaseLater(id);
+      return;
+    }
+    const old = this.#megaflows.get(megaflow.id);
+    if (old !== undefined) for (const id of old.recircs) this.recircIds.release(id);
+    this.#megaflows.set(megaflow.id, megaflow);
+    this.counts.installed++;
+  }
+
+  megaflows(): IterableIterator<Megaflow> {
+    return this.#megaflows.values();
+  }
+
+  get count(): number {
+    return this.#megaflows.size;
+  }
+
+  /** Removes all megaflows, their last counters credited. */
+  purge(): void {
+    for (const megaflow of [...this.#megaflows.values()]) this.#remove(megaflow);
+  }
+
+  #remove(megaflow: Megaflow): void {
+    this.#megaflows.delete(megaflow.id);
+    this.#credit(megaflow, this.datapath.flowDelete(megaflow.id));
+    for (const id of megaflow.recircs) this.recircIds.release(id);
+    this.counts.deleted++;
+  }
+
+  /** Credits what came since the last time. */
+  #credit(megaflow: Megaflow, now: FlowStats): void {
+    const packets = now.packets - megaflow.packets;
+    if (packets > 0) {
+      const stats: TrafficStats = {
+        packets,
+        bytes: now.bytes - megaflow.bytes,
+        used: now.used,
+        tcpFlags: now.tcpFlags,
+      };
+      megaflow.packets = now.packets;
+      megaflow.bytes = now.bytes;
+      megaflow.used = now.used;
+      megaflow.tcpFlags = now.tcpFlags;
+      pushStats(megaflow, stats);
+    }
+  }
+
+  // --- Revalidation ---------------------------------------------------------------------------------
+
+  /** Tells that what megaflows were made from has changed. */
+  changed(): void {
+    this.#dirty = true;
+    this.#schedule();
+  }
+
+  #arm(): void {
+    if (this.#closed) return;
+    this.#timer = this.#options.clock.after(this.settings.maxRevalidator, () => {
+      this.#schedule();
+      this.#arm();
+    });
+  }
+
+  #schedule(): void {
+    if (this.#scheduled || this.#closed) return;
+    this.#scheduled = true;
+    this.#options.defer(() => {
+      this.#scheduled = false;
+      if (this.#closed) return;
+      this.#slice();
+      if (this.#cursor.length > 0 || this.#dirty) this.#schedule();
+      else this.#wake();
+    });
+  }
+
+  #wake(): void {
+    for (const waiter of this.#waiters.splice(0)) waiter();
+  }
+
+  /** Resolves when every megaflow has been looked at after all changes up to now. */
+  async settled(): Promise<void> {
+    await this.datapath.flush();
+    this.#dirty = true;
+    await new Promise<void>((resolve) => {
+      this.#waiters.push(resolve);
+      this.#schedule();
+    });
+  }
+
+  /** Pushes all counters now, without a look at whether the megaflows are still right. */
+  async pushAll(): Promise<void> {
+    await this.datapath.flush();
+    for (const megaflow of this.#megaflows.values())
+      this.#credit(megaflow, this.datapath.flowStats(megaflow.id));
+  }
+
+  #slice(): void {
+    // Old entries of the list are looked at again if something changed before their turn: harmless.
+    if (this.#cursor.length === 0 || this.#dirty) {
+      this.#dirty = false;
+      this.#cursor = [...this.#megaflows.keys()];
+    }
+    const batch = this.#cursor.splice(-SLICE);
+    for (const id of batch) {
+      const megaflow = this.#megaflows.get(id);
+      if (megaflow !== undefined) this.#revalidate(megaflow);
+    }
+  }
+
+  #revalidate(megaflow: Megaflow): void {
+    const now = this.#options.clock.now();
+    const stats = this.datapath.flowStats(megaflow.id);
+    this.#credit(megaflow, stats);
+    const crowded = this.#megaflows.size > this.settings.flowLimit;
+    const maxIdle = crowded ? 100 : this.settings.maxIdle;
+    if (now - Math.max(stats.used, megaflow.created) >= maxIdle) {
+      this.#remove(megaflow);
+      return;
+    }
+    const port = this.#ports.get(megaflow.key[W_IN_PORT]);
+    if (port === undefined || port.ofproto !== megaflow.ofproto || port.ofPort !== megaflow.flow[W_IN_PORT]) {
+      this.#remove(megaflow);
+      return;
+    }
+    const cache: CacheEntry[] = [];
+    const out = this.#translate(megaflow.flow, megaflow.ofproto, { packet: null, effects: false, cache });
+    const mask = this.#datapathMask(megaflow.flow, out.wc);
+    // Wider than what the tables now look at: some packet of it might deserve other actions.
+    if (!isSubsetMask(mask, megaflow.mask)) {
+      for (const id of out.recircs) this.recircIds.release(id);
+      this.#remove(megaflow);
+      return;
+    }
+    const actions = withSlowPath(out);
+    for (const id of megaflow.recircs) this.recircIds.release(id);
+    megaflow.recircs = out.recircs;
+    megaflow.cache = cache;
+    megaflow.translated = out.actions;
+    if (!sameActions(actions, megaflow.actions)) {
+      megaflow.actions = actions;
+      this.datapath.flowPut(megaflow);
+      this.counts.changed++;
+    }
+  }
+}
+
+/** What goes into the datapath: the actions, or the order to ask each time. */
+function withSlowPath(out: XlateOutput): readonly DpAction[] {
+  if (out.slow.size === 0) return out.actions;
+  const [reason] = out.slow;
+  return [{ type: 'userspace', pid: 0, cookie: { type: 'slow_path', reason } }];
+}
+
+/** Every bit that a packet of this key can have. */
+function exactMask(key: Flow, wc: Flow): Flow {
+  const mask = wc.slice();
+  for (let i = 0; i < key.length; i++) if (key[i] !== 0) mask[i] = 0xffffffff;
+  return mask;
+}
