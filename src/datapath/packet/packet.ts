@@ -23,6 +23,8 @@ export class Packet {
   buffer: Uint8Array;
   start: number;
   end: number;
+  /** First byte of `buffer` that a pushed header may take: what stands before is another's. */
+  floor = 0;
   /** PT_ETH, or (namespace << 16) | type for a packet without an Ethernet header. */
   packetType: number = PT_ETH;
   /** First MPLS label stack entry. */
@@ -65,10 +67,11 @@ export class Packet {
   }
 
   /** Points this object at other bytes; all that was known of the former is forgotten. */
-  attach(buffer: Uint8Array, start: number, end: number): void {
+  attach(buffer: Uint8Array, start: number, end: number, floor = 0): void {
     this.buffer = buffer;
     this.start = start;
     this.end = end;
+    this.floor = floor;
     this.packetType = PT_ETH;
     this.resetLayers();
     this.csumStart = ABSENT;
@@ -107,12 +110,13 @@ export class Packet {
    * to a new buffer. Returns the gap's place in `buffer`; its bytes are undefined.
    */
   openGap(at: number, size: number): number {
-    if (this.start < size) {
+    if (this.start - this.floor < size) {
       const buffer = new Uint8Array(DEFAULT_HEADROOM + size + this.length);
       buffer.set(this.bytes(), DEFAULT_HEADROOM + size);
       this.buffer = buffer;
       this.start = DEFAULT_HEADROOM + size;
       this.end = buffer.length;
+      this.floor = 0;
     }
     const from = this.start;
     this.start = from - size;

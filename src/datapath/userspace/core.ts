@@ -30,29 +30,19 @@ import * as P from './program.ts';
 
 /** Where packets go out. */
 export interface OutputPort {
-  /**
-   * Sends the first `length` bytes of a packet. Returns true if it only noted where the bytes are, to
-   * send them at the next `flush`: they must not change until then.
-   */
-  transmit(packet: Packet, length: number): boolean;
+  /** Sends the first `length` bytes of a packet: it has sent or copied them when it returns. */
+  transmit(packet: Packet, length: number): void;
 }
 
 /** What the core asks of who runs it. */
 export interface CoreHost {
   /** Milliseconds, as in `FlowStats.used`. Asked once per packet: cheap. */
   now(): number;
-  /** Sends all that ports have noted. */
-  flush(): void;
   /**
-   * A packet goes to the slow path. What is given is valid during the call only. Returns false if there
-   * is no room: the packet is lost.
+   * A packet goes to the slow path, for want of a megaflow (no cookie) or by action. What is given is
+   * valid during the call only. Returns false if there is no room: the packet is lost.
    */
-  upcall(
-    packet: Packet,
-    key: Flow,
-    cookie: UserspaceCookie | null,
-    actions: readonly DpAction[] | null,
-  ): boolean;
+  upcall(packet: Packet, key: Flow, cookie: UserspaceCookie | null): boolean;
 }
 
 /** Connection tracking, where the datapath has it. */
@@ -126,20 +116,15 @@ export class Core {
     this.#ports[port] = output;
   }
 
-  /** Installs a megaflow in a slot that is free, or gives the one that is there other actions. */
+  /** Installs a megaflow in a slot that is free, its counters 0; or gives the one there other actions. */
   putFlow(slot: number, key: Flow, mask: Flow, actions: readonly DpAction[]): void {
-    if (!this.table.has(slot)) {
-      this.table.putAt(slot, key, mask);
-      this.counters.flowClear(slot);
-    }
+    if (!this.table.has(slot)) this.table.putAt(slot, key, mask);
     this.setActions(slot, actions);
   }
   setActions(slot: number, actions: readonly DpAction[]): void {
     this.#programs[slot] = P.compile(actions);
   }
-  hasActions(slot: number): boolean {
-    return this.#programs[slot] !== undefined;
-  }
+  /** Whoever removes a flow reads its counters afterwards, and clears them for the next in the slot. */
   deleteFlow(slot: number): void {
     this.table.remove(slot);
     this.#programs[slot] = undefined;
@@ -147,8 +132,7 @@ export class Core {
   }
 
   /**
-   * A packet came in. Its bytes may be changed in place. The packet must stay as it is until the next
-   * `flush` of the host if a port noted it.
+   * A packet came in. Its bytes may be changed in place.
    *
    * @param metadata words of the key that are not in the packet (tunnel, mark); none: zeros
    */
@@ -161,7 +145,6 @@ export class Core {
     this.#now = this.#host.now();
     const context = this.#context(0);
     context.packet = packet;
-    context.held = false;
     context.stale = false;
     const key = context.key;
     if (metadata === undefined) {
@@ -188,7 +171,6 @@ export class Core {
     this.#now = this.#host.now();
     const context = this.#context(0);
     context.packet = packet;
-    context.held = false;
     context.stale = false;
     context.tainted = true;
     const key = context.key;
@@ -215,7 +197,7 @@ export class Core {
       counters.masksSearched(this.table.masksSearched);
       if (slot < 0) {
         counters.missed();
-        this.#upcall(context, null, null);
+        this.#upcall(context, null);
         return;
       }
       cache.insert(key, slot);
@@ -235,7 +217,6 @@ export class Core {
           this.#output(context, op.number);
           break;
         case P.OP_EDIT:
-          this.#beforeEdit(context);
           applyEdit(context.packet, op.action);
           context.stale = true;
           break;
@@ -245,7 +226,7 @@ export class Core {
           break;
         case P.OP_USERSPACE:
           this.#refresh(context);
-          if (op.action.type === 'userspace') this.#upcall(context, op.action.cookie, program.actions);
+          if (op.action.type === 'userspace') this.#upcall(context, op.action.cookie);
           context.packet.cutLength = 0;
           break;
         case P.OP_RECIRC:
@@ -304,18 +285,17 @@ export class Core {
     const length = sendLength(packet);
     packet.cutLength = 0;
     if (output === undefined) this.#drop('no-such-port');
-    else if (output.transmit(packet, length)) context.held = true;
+    else output.transmit(packet, length);
   }
 
-  #upcall(context: Context, cookie: UserspaceCookie | null, actions: readonly DpAction[] | null): void {
+  #upcall(context: Context, cookie: UserspaceCookie | null): void {
     const { packet } = context;
     // The slow path and its controllers want a packet as it would be on a wire. One that still has to
     // be segmented cannot be; it travels with its offload state.
     if (packet.csumStart !== ABSENT && packet.gsoType === 0) {
-      this.#beforeEdit(context);
       packet.finishChecksum();
     }
-    if (!this.#host.upcall(packet, context.key, cookie, actions)) this.counters.lost();
+    if (!this.#host.upcall(packet, context.key, cookie)) this.counters.lost();
   }
 
   #track(context: Context, action: DpCtAction): boolean {
@@ -324,7 +304,6 @@ export class Core {
       return false;
     }
     this.#refresh(context);
-    this.#beforeEdit(context);
     context.tainted = true;
     if (!this.#conntrack.track(context.packet, context.key, action, this.#now)) {
       this.#drop('conntrack');
@@ -373,7 +352,6 @@ export class Core {
     }
     this.#level++;
     const to = this.#context(this.#level);
-    this.#beforeEdit(to);
     copyPacket(from.packet, to.own);
     to.packet = to.own;
     to.key.set(from.key);
@@ -393,17 +371,10 @@ export class Core {
         dirty: DIRTY_ALL,
         stale: false,
         tainted: false,
-        held: false,
       };
       this.#contexts[level] = context;
     }
     return context;
-  }
-
-  #beforeEdit(context: Context): void {
-    if (!context.held) return;
-    this.#host.flush();
-    context.held = false;
   }
 
   #refresh(context: Context): void {
@@ -429,8 +400,6 @@ interface Context {
   stale: boolean;
   /** The key's metadata are more than an input port. */
   tainted: boolean;
-  /** A port noted the packet's bytes: they must not change before the next flush. */
-  held: boolean;
 }
 
 /** Makes `to` a copy of `from`, in its own buffer if that is large enough. */

@@ -9,7 +9,6 @@ import type {
   DatapathFeatures,
   DatapathPort,
   DatapathStats,
-  DpAction,
   ExecuteRequest,
   FlowStats,
   MegaflowId,
@@ -68,7 +67,6 @@ interface Waiting {
   readonly packet: Uint8Array;
   readonly flow: Flow;
   readonly cookie: UserspaceCookie | null;
-  readonly actions: readonly DpAction[] | null;
   readonly offload: PacketOffload | null;
 }
 
@@ -103,8 +101,7 @@ class InProcess implements InProcessDatapath {
     this.#core = new Core({
       host: {
         now: () => this.#clock.now(),
-        flush: () => {},
-        upcall: (packet, key, cookie, actions) => this.#queueUpcall(packet, key, cookie, actions),
+        upcall: (packet, key, cookie) => this.#queueUpcall(packet, key, cookie),
       },
       counters: this.#counters,
       maxFlows,
@@ -144,13 +141,13 @@ class InProcess implements InProcessDatapath {
 
   flowPut(flow: MegaflowSpec): MegaflowId {
     const slot = this.#core.table.put(flow.key, flow.mask);
-    if (!this.#core.hasActions(slot)) this.#counters.flowClear(slot);
     this.#core.setActions(slot, flow.actions);
     return slot;
   }
   flowDelete(id: MegaflowId): FlowStats {
     const stats = this.flowStats(id);
     this.#core.deleteFlow(id);
+    this.#counters.flowClear(id);
     return stats;
   }
   flowDeleteAll(ids: readonly MegaflowId[]): FlowStats[] {
@@ -255,23 +252,18 @@ class InProcess implements InProcessDatapath {
       this.#counters.lost();
       return;
     }
-    const { packet, flow, cookie, actions, offload } = waiting;
+    const { packet, flow, cookie, offload } = waiting;
     this.#handler({
       kind: cookie === null ? 'miss' : 'action',
       packet,
       flow,
       userdata: cookie,
-      actions,
+      actions: null,
       offload,
     });
   }
 
-  #queueUpcall(
-    packet: Packet,
-    key: Flow,
-    cookie: UserspaceCookie | null,
-    actions: readonly DpAction[] | null,
-  ): boolean {
+  #queueUpcall(packet: Packet, key: Flow, cookie: UserspaceCookie | null): boolean {
     if (this.#handler === null) return false;
     const port = key[W_IN_PORT];
     const length = packet.length - packet.cutLength;
@@ -282,7 +274,6 @@ class InProcess implements InProcessDatapath {
       packet: packet.buffer.slice(packet.start, packet.start + length),
       flow: key.slice(),
       cookie,
-      actions,
       offload: offloadOf(packet),
     });
   }
@@ -315,14 +306,13 @@ class Dummy implements DummyPort, OutputPort, DatapathPort {
   setUp(up: boolean): void {
     this.#up = up;
   }
-  transmit(packet: Packet, length: number): boolean {
+  transmit(packet: Packet, length: number): void {
     if (!this.#up) {
       this.#counters.sendDropped(this.port);
-      return false;
+      return;
     }
     this.#counters.sent(this.port, length);
     if (this.#hook !== null) this.#hook(wireBytes(packet, length));
-    return false;
   }
 }
 

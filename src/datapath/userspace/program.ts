@@ -33,7 +33,6 @@ export interface Op {
 /** A list of actions, ready to run. */
 export interface Program {
   readonly ops: readonly Op[];
-  readonly actions: readonly DpAction[];
   /** Whether it may change the packet or its metadata, so that a clone needs a copy. */
   readonly mutates: boolean;
 }
@@ -48,7 +47,7 @@ export function compile(actions: readonly DpAction[]): Program {
       op.code !== OP_DROP &&
       !((op.code === OP_SAMPLE || op.code === OP_CLONE) && !op.nested?.mutates),
   );
-  return { ops, actions, mutates };
+  return { ops, mutates };
 }
 
 const METADATA_GROUPS: ReadonlySet<string> = new Set(['tunnel', 'skb_priority', 'skb_mark', 'ct_mark']);
