@@ -6,10 +6,15 @@ import type { Field, Subfield } from '../../flow/field.ts';
  * list, after the apply-actions that precede them in OpenFlow's fixed instruction order.
  *
  * Ports are 32-bit OpenFlow ports. Field values are bigints, right-aligned (bit 0 least significant).
+ *
+ * Optional members are notes that change no meaning. `wire` names the encoding in which an action
+ * arrived where there are several, so that it leaves in the same one. `flowHasVlan` and `flowProto` are
+ * what {@link checkActions} knew of the packets that the flow matches; encoders for versions that have
+ * no such action use them to choose a replacement.
  */
 export type Action =
   | { readonly type: 'output'; readonly port: number; readonly maxLen: number }
-  | { readonly type: 'output_reg'; readonly src: Subfield; readonly maxLen: number }
+  | { readonly type: 'output_reg'; readonly src: Subfield; readonly maxLen: number; readonly wire?: 2 }
   | { readonly type: 'output_trunc'; readonly port: number; readonly maxLen: number }
   | ControllerAction
   | { readonly type: 'enqueue'; readonly port: number; readonly queue: number }
@@ -17,12 +22,23 @@ export type Action =
   | BundleAction
   | SetFieldAction
   /** `move:SRC->DST`; `src.bits === dst.bits`. */
-  | { readonly type: 'reg_move'; readonly src: Subfield; readonly dst: Subfield }
+  | { readonly type: 'reg_move'; readonly src: Subfield; readonly dst: Subfield; readonly wire?: 'onf' }
   | { readonly type: 'stack_push'; readonly subfield: Subfield }
   | { readonly type: 'stack_pop'; readonly subfield: Subfield }
-  | { readonly type: 'set_vlan_vid'; readonly vid: number; readonly pushIfNeeded: boolean }
-  | { readonly type: 'set_vlan_pcp'; readonly pcp: number; readonly pushIfNeeded: boolean }
-  | { readonly type: 'strip_vlan' }
+  | {
+      readonly type: 'set_vlan_vid';
+      readonly vid: number;
+      readonly pushIfNeeded: boolean;
+      readonly flowHasVlan?: boolean;
+    }
+  | {
+      readonly type: 'set_vlan_pcp';
+      readonly pcp: number;
+      readonly pushIfNeeded: boolean;
+      readonly flowHasVlan?: boolean;
+    }
+  /** `pop`: written as `pop_vlan`, OpenFlow 1.1's name for it. */
+  | { readonly type: 'strip_vlan'; readonly pop?: boolean }
   | { readonly type: 'push_vlan'; readonly ethertype: number }
   | { readonly type: 'set_eth_src'; readonly mac: bigint }
   | { readonly type: 'set_eth_dst'; readonly mac: bigint }
@@ -31,8 +47,8 @@ export type Action =
   | { readonly type: 'set_ip_dscp'; readonly dscp: number }
   | { readonly type: 'set_ip_ecn'; readonly ecn: number }
   | { readonly type: 'set_ip_ttl'; readonly ttl: number }
-  | { readonly type: 'set_l4_src_port'; readonly port: number }
-  | { readonly type: 'set_l4_dst_port'; readonly port: number }
+  | { readonly type: 'set_l4_src_port'; readonly port: number; readonly flowProto?: number }
+  | { readonly type: 'set_l4_dst_port'; readonly port: number; readonly flowProto?: number }
   /** `dec_ttl` or `dec_ttl(ids)`: who is told when the TTL is spent. */
   | { readonly type: 'dec_ttl'; readonly controllerIds: readonly number[]; readonly explicitIds: boolean }
   | { readonly type: 'set_mpls_label'; readonly label: number }
@@ -60,8 +76,16 @@ export type Action =
   | { readonly type: 'clone'; readonly actions: readonly Action[] }
   | { readonly type: 'check_pkt_larger'; readonly dst: Subfield; readonly length: number }
   | { readonly type: 'delete_field'; readonly field: Field }
-  | { readonly type: 'encap'; readonly packetType: number; readonly properties: readonly EncapProperty[] }
+  | {
+      readonly type: 'encap';
+      readonly packetType: number;
+      readonly properties: readonly EncapProperty[];
+      readonly hdrSize?: number;
+    }
   | { readonly type: 'decap'; readonly packetType: number }
+  /** Debugging only: force a recirculation, or the slow path. Switches take them in test mode alone. */
+  | { readonly type: 'debug_recirc' }
+  | { readonly type: 'debug_slow' }
   // Instructions.
   | { readonly type: 'meter'; readonly meter: number }
   | { readonly type: 'clear_actions' }
@@ -83,16 +107,24 @@ export interface ControllerAction {
   /** 0xffffffff: none. */
   readonly meterId: number;
   readonly providerMeterId: number;
+  /** 2: came in the newer encoding. */
+  readonly wire?: 2;
 }
 
 /** `set_field:VALUE/MASK->FIELD`, and `load:VALUE->FIELD[a..b]`, which is printed as it was written. */
 export interface SetFieldAction {
   readonly type: 'set_field';
   readonly field: Field;
-  /** Right-aligned value of the whole field; bits outside `mask` are 0. */
+  /**
+   * Right-aligned value of the whole field, all `field.bytes` of it (vlan_vid has its "present" bit above
+   * the 12 bits of the id); bits outside `mask` are 0.
+   */
   readonly value: bigint;
+  /** All ones over `8 * field.bytes` bits, not just `field.bits`, where the whole field is set. */
   readonly mask: bigint;
-  readonly form: 'set_field' | 'reg_load';
+  /** reg_load2: arrived as Nicira's masked load; is written like set_field. */
+  readonly form: 'set_field' | 'reg_load' | 'reg_load2';
+  readonly flowHasVlan?: boolean;
 }
 
 export interface BundleAction {
@@ -132,6 +164,8 @@ export interface ResubmitAction {
   readonly table: number;
   /** resubmit(port,table,ct): match the conntrack original tuple as if it were the packet's. */
   readonly withCt: boolean;
+  /** 1: arrived in the encoding without a table. */
+  readonly wire?: 1;
 }
 
 export interface LearnAction {
@@ -141,6 +175,7 @@ export interface LearnAction {
   readonly priority: number;
   readonly cookie: bigint;
   readonly table: number;
+  /** LEARN_F_*. */
   readonly flags: number;
   readonly finIdleTimeout: number;
   readonly finHardTimeout: number;
@@ -148,6 +183,8 @@ export interface LearnAction {
   /** Where `limit` is reached, 0 goes here and otherwise 1; null: nowhere. */
   readonly resultDst: Subfield | null;
   readonly specs: readonly LearnSpec[];
+  /** 2: came in the newer encoding. */
+  readonly wire?: 2;
 }
 
 export type LearnSpec =
@@ -163,6 +200,7 @@ export interface SampleAction {
   readonly obsPoint: number;
   readonly samplingPort: number;
   readonly direction: 'default' | 'ingress' | 'egress';
+  readonly wire?: 2 | 3;
 }
 
 export interface CtAction {
@@ -184,7 +222,7 @@ export interface NatAction {
   readonly persistent: boolean;
   readonly hash: boolean;
   readonly random: boolean;
-  /** 4 or 16 bytes; empty where no address is given. */
+  /** 4 or 16 bytes; empty where no address is given. `addressMax`: empty where there is no range. */
   readonly addressMin: Uint8Array;
   readonly addressMax: Uint8Array;
   /** 0: not given. */
@@ -195,5 +233,9 @@ export interface NatAction {
 export interface EncapProperty {
   readonly propClass: number;
   readonly propType: number;
+  /**
+   * What follows the property's 4-byte header. NSH md_type: 1 byte. NSH TLV: class (2), type (1),
+   * length (1), then that many bytes of value, without padding.
+   */
   readonly data: Uint8Array;
 }
