@@ -1,0 +1,460 @@
+import { WeftError } from '../base/errors.ts';
+import { Changes, type RawChange, sortedOffsets } from './changes.ts';
+import { didYouMean } from './diagnostics.ts';
+import { Evaluator, type Pieces } from './evaluate.ts';
+import { Functions } from './functions.ts';
+import type { Program, Table } from './program.ts';
+import type { Relation } from './relation.ts';
+import { hasRealKey, type Schedule, schedule } from './schedule.ts';
+import { VISIBLE } from './store.ts';
+import type { HostFunction, OpaqueType, Row, Value } from './types.ts';
+import { Values } from './values.ts';
+
+export interface EngineOptions {
+  /** The types that the program declares with `type`. */
+  readonly types?: Iterable<OpaqueType>;
+  /** The functions that the program declares with `function`. */
+  readonly functions?: Iterable<HostFunction>;
+  /** Most memory that tables and values may take; a transaction that would take more fails. Default 4 GiB. */
+  readonly maxBytes?: number;
+  /** Milliseconds; only for the times in `profile`. The engine itself reads no clock. */
+  readonly clock?: { now(): number };
+}
+
+/** What changes inputs inside a transaction. */
+export interface Transaction {
+  /** Makes the row present. A row that is there already stays. */
+  insert(table: string, row: Row): void;
+  /** Makes the row absent. A row that is not there stays so. */
+  delete(table: string, row: Row): void;
+  /** Makes the row present in place of the one with the same key. Only for tables with a key. */
+  put(table: string, row: Row): void;
+}
+
+export type Listener = (changes: Changes) => void;
+
+/** A transaction that runs in pieces, so that a server can answer in between. */
+export interface SlicedTransaction {
+  /**
+   * Works until about `rows` changed rows were given to rules (at least one piece). Returns the changes
+   * when done, else `undefined`: call again. Throws as `transaction` does; nothing has changed then.
+   */
+  step(rows: number): Changes | undefined;
+  /** Puts everything back as it was. */
+  cancel(): void;
+}
+
+const DEFAULT_MAX_BYTES = 2 ** 32;
+
+/**
+ * An incremental Datalog engine: a program, the rows of its input tables, and everything that follows from
+ * them, kept up to date. See `docs/nlog-engine.md` for how.
+ */
+export class Engine {
+  readonly program: Program;
+  /** What follows from the program alone: the output rows of facts. */
+  readonly initialChanges: Changes;
+  readonly #values: Values;
+  readonly #functions: Functions;
+  readonly #schedule: Schedule;
+  readonly #evaluator: Evaluator;
+  readonly #byName = new Map<string, Relation>();
+  readonly #listeners: { table: string | undefined; listener: Listener }[] = [];
+  readonly #undelivered: Changes[] = [];
+  readonly #maxBytes: number;
+  #delivering = false;
+  #running = false;
+  /** Bytes of record chunks; the rest of the memory is summed up when asked. */
+  #reserved = 0;
+  #sweptAt = 0;
+  #mostRows = 0;
+
+  /** @throws WeftError when a type or function that the program declares is missing or does not fit */
+  constructor(program: Program, options: EngineOptions = {}) {
+    this.program = program;
+    this.#maxBytes = options.maxBytes ?? DEFAULT_MAX_BYTES;
+    this.#values = new Values(options.types);
+    for (const type of program.opaqueTypes) this.#values.codec(type);
+    this.#functions = new Functions(this.#values, options.functions ?? []);
+    this.#schedule = schedule(program, this.#values, this.#functions, (bytes) => this.#reserve(bytes));
+    const { clock } = options;
+    this.#evaluator = new Evaluator(this.#schedule, clock === undefined ? undefined : () => clock.now(), () =>
+      this.#checkMemory(),
+    );
+    for (const [table, relation] of this.#schedule.relations) this.#byName.set(table.name, relation);
+    this.initialChanges = this.#drive(() => this.#evaluator.initial());
+  }
+
+  /**
+   * Changes inputs and brings everything that follows from them up to date.
+   *
+   * @returns the net changes of the output tables
+   * @throws WeftError, and whatever `fn` throws; then nothing has changed
+   */
+  transaction(fn: (tx: Transaction) => void): Changes {
+    const changes = this.#drive(() => this.#fill(fn));
+    this.#deliver(changes);
+    return changes;
+  }
+
+  /** As `transaction`, but in pieces. Until it is done or cancelled, the engine takes no other call. */
+  begin(fn: (tx: Transaction) => void): SlicedTransaction {
+    this.#enter();
+    let pieces: Pieces | undefined;
+    const attempt = <T>(work: () => T): T => {
+      try {
+        return work();
+      } catch (error) {
+        this.#rollback();
+        pieces = undefined;
+        throw error;
+      }
+    };
+    attempt(() => this.#fill(fn));
+    pieces = this.#evaluator.run(true);
+    return {
+      step: (rows) => {
+        if (pieces === undefined)
+          throw new WeftError('nlog-done', 'the transaction is over', { remedy: 'begin another' });
+        const running = pieces;
+        const done = attempt(() => {
+          const until = this.#evaluator.rowsIn + rows;
+          // Pieces that show or hide rows count by the piece.
+          for (let n = 0; n === 0 || (this.#evaluator.rowsIn < until && n * 256 < rows); n++)
+            if (running.next().done === true) return true;
+          return false;
+        });
+        if (!done) return undefined;
+        pieces = undefined;
+        const changes = this.#commit();
+        this.#deliver(changes);
+        return changes;
+      },
+      cancel: () => {
+        if (pieces === undefined) return;
+        pieces = undefined;
+        this.#rollback();
+      },
+    };
+  }
+
+  /**
+   * Calls `listener` after each transaction that changed an output table (this one, if `table` is given).
+   * Listeners are called in the order in which they subscribed. They may start transactions; what those
+   * change is delivered afterwards, so every listener sees all changes in the same order.
+   *
+   * @returns ends the subscription
+   */
+  subscribe(listener: Listener, table?: string): () => void {
+    if (table !== undefined && this.#relation(table).table.kind !== 'output')
+      throw new WeftError('nlog-table', `"${table}" is no output table`, {
+        remedy: 'subscribe to an output table, or declare it as output',
+      });
+    const entry = { table, listener };
+    this.#listeners.push(entry);
+    return () => {
+      const at = this.#listeners.indexOf(entry);
+      if (at >= 0) this.#listeners.splice(at, 1);
+    };
+  }
+
+  /** Number of rows. */
+  size(table: string): number {
+    this.#idle();
+    return this.#relation(table).visible;
+  }
+
+  has(table: string, row: Row): boolean {
+    this.#idle();
+    const relation = this.#relation(table);
+    const codes = relation.encode(row, false);
+    return codes !== undefined && relation.code.vis(...codes) !== 0;
+  }
+
+  /** All rows, or those that agree with `pattern` where it is not `undefined`; ordered by value. */
+  rows(table: string, pattern: readonly (Value | undefined)[] = []): Row[] {
+    this.#idle();
+    const relation = this.#relation(table);
+    const wanted = pattern.flatMap((v, i): [number, number][] =>
+      v === undefined || relation.codecs[i] === undefined ? [] : [[i, relation.codecs[i].find(v)]],
+    );
+    const width = Math.max(1, relation.layout.arity);
+    const codes: number[] = [];
+    relation.forEach((ref) => {
+      if (!wanted.every(([i, code]) => relation.word(ref, i) === code)) return;
+      for (let i = 0; i < width; i++) codes.push(i < relation.layout.arity ? relation.word(ref, i) : 0);
+    });
+    const all = Int32Array.from(codes);
+    return sortedOffsets(all, width, relation.codecs).map((at) =>
+      relation.decode(all.subarray(at, at + relation.layout.arity)),
+    );
+  }
+
+  /** Bytes that tables, indexes and values take. */
+  get bytes(): number {
+    let sum = this.#values.bytes;
+    for (const r of this.#schedule.relations.values()) sum += r.bytes;
+    for (const a of this.#schedule.aggregates) sum += a.bytes;
+    return sum;
+  }
+
+  /** Rows of all tables together, helper tables included. */
+  get totalRows(): number {
+    let sum = 0;
+    for (const r of this.#schedule.relations.values()) sum += r.visible;
+    return sum;
+  }
+
+  /** For `explain`, `profile` and `snapshot`: the parts, to be read only. */
+  get parts(): {
+    readonly schedule: Schedule;
+    readonly values: Values;
+    readonly functions: Functions;
+    relation(table: string): Relation;
+  } {
+    this.#idle();
+    return {
+      schedule: this.#schedule,
+      values: this.#values,
+      functions: this.#functions,
+      relation: (t) => this.#relation(t),
+    };
+  }
+
+  /**
+   * Runs `fn` with a function that makes rows of input tables present or absent by their codes; for
+   * whoever has them interned already, such as the loader of snapshots.
+   */
+  transactionByCode(
+    fn: (set: (relation: Relation, codes: readonly number[], present: boolean) => void) => void,
+  ): Changes {
+    const changes = this.#drive(() => fn((relation, codes, present) => relation.setInput(codes, present)));
+    this.#deliver(changes);
+    return changes;
+  }
+
+  #relation(name: string): Relation {
+    const relation = this.#byName.get(name);
+    if (relation === undefined || relation.table.kind === 'helper')
+      throw new WeftError('nlog-table', `there is no table "${name}"`, {
+        remedy: didYouMean(
+          name,
+          this.program.tables.filter((t) => t.kind !== 'helper').map((t) => t.name),
+          'name a table that the program declares',
+        ),
+      });
+    return relation;
+  }
+
+  #idle(): void {
+    if (this.#running)
+      throw new WeftError('nlog-busy', 'a transaction is running', {
+        remedy: 'finish it with step(), or cancel() it, before you ask',
+      });
+  }
+
+  #enter(): void {
+    this.#idle();
+    this.#running = true;
+  }
+
+  #fill(fn: (tx: Transaction) => void): void {
+    let open = true;
+    const input = (name: string): Relation => {
+      if (!open)
+        throw new WeftError('nlog-done', 'the transaction is over', {
+          remedy: 'change inputs inside the function given to transaction()',
+        });
+      const relation = this.#relation(name);
+      if (relation.table.kind !== 'input')
+        throw new WeftError('nlog-table', `"${name}" is no input table`, {
+          remedy: 'change the inputs that its rows are derived from',
+        });
+      return relation;
+    };
+    // Rows put in this transaction are not yet in the index on the key.
+    const fresh = new Map<Relation, Map<string, number[]>>();
+    const remember = (relation: Relation, codes: number[]): void => {
+      const { table } = relation;
+      if (!hasRealKey(table)) return;
+      let byKey = fresh.get(relation);
+      if (byKey === undefined) fresh.set(relation, (byKey = new Map()));
+      byKey.set(table.key.map((c) => codes[c]).join(), codes);
+    };
+    const result: unknown = fn({
+      insert: (name, row) => {
+        const relation = input(name);
+        const codes = relation.encode(row, true)!;
+        relation.setInput(codes, true);
+        remember(relation, codes);
+      },
+      delete: (name, row) => {
+        const relation = input(name);
+        const codes = relation.encode(row, false);
+        if (codes !== undefined) relation.setInput(codes, false);
+      },
+      put: (name, row) => {
+        const relation = input(name);
+        const { table, layout, code } = relation;
+        if (table.key.length === 0)
+          throw new WeftError('nlog-table', `"${name}" has no key`, {
+            remedy: 'declare one, or delete and insert',
+          });
+        const codes = relation.encode(row, true)!;
+        if (hasRealKey(table)) {
+          const key = table.key.map((c) => codes[c]);
+          const index = layout.indexes.findIndex((c) => c.join() === table.key.join());
+          const old = code.indexes[index].first(...key);
+          if (old !== 0) relation.setInput([...relation.codesOf(old)], false);
+          const pending = fresh.get(relation)?.get(key.join());
+          if (pending !== undefined) relation.setInput(pending, false);
+        }
+        relation.setInput(codes, true);
+        remember(relation, codes);
+      },
+    });
+    open = false;
+    if (result instanceof Promise) {
+      result.catch(() => {});
+      throw new WeftError('nlog-async', 'the function given to transaction() is asynchronous', {
+        remedy: 'collect what to change first, then change it in one go',
+      });
+    }
+  }
+
+  /** One whole transaction. */
+  #drive(fill: () => void): Changes {
+    this.#enter();
+    try {
+      fill();
+      for (const _ of this.#evaluator.run(false));
+      return this.#commit();
+    } catch (error) {
+      this.#rollback();
+      throw error;
+    }
+  }
+
+  #commit(): Changes {
+    const raw: RawChange[] = [];
+    let rowsChanged = 0;
+    for (const [table, relation] of this.#schedule.relations) {
+      if (relation.state.log.length === 0) continue;
+      const { came, went } = relation.changed((state) => (state & VISIBLE) !== 0);
+      rowsChanged += came.length + went.length;
+      if (table.kind !== 'output' || came.length + went.length === 0) continue;
+      const gather = (refs: typeof came): Int32Array => {
+        const { arity } = relation.layout;
+        const codes = new Int32Array(refs.length * Math.max(1, arity));
+        let n = 0;
+        for (let i = 0; i < refs.length; i++) {
+          const ref = refs.get(i);
+          for (let k = 0; k < arity; k++) codes[n++] = relation.word(ref, k);
+          if (arity === 0) n++;
+        }
+        return codes;
+      };
+      const deleted = gather(went);
+      raw.push({ table, codecs: relation.codecs, inserted: gather(came), deleted });
+    }
+    for (const relation of this.#schedule.relations.values()) {
+      if (relation.state.log.length > 0) relation.commit();
+      if (relation.wasteful) this.#compact(relation);
+    }
+    for (const a of this.#schedule.aggregates) a.commit();
+    const frozen = new Map<string, RawChange['codecs'][number]>();
+    const changes = new Changes(
+      raw.map((r) => ({
+        ...r,
+        codecs: r.table.columns.map((c) => {
+          let f = frozen.get(c.type);
+          if (f === undefined) frozen.set(c.type, (f = this.#values.codec(c.type).frozen()));
+          return f;
+        }),
+      })),
+      { rowsIn: this.#evaluator.rowsIn, derivations: this.#evaluator.derivations, rowsChanged },
+    );
+    this.#maybeSweep();
+    this.#running = false;
+    return changes;
+  }
+
+  #rollback(): void {
+    for (const relation of this.#schedule.relations.values())
+      if (relation.state.log.length > 0) relation.rollback();
+    for (const a of this.#schedule.aggregates) a.rollback();
+    for (const relation of this.#schedule.relations.values()) if (relation.wasteful) this.#compact(relation);
+    this.#maybeSweep();
+    this.#running = false;
+  }
+
+  #compact(relation: Relation): void {
+    // Moving rows together takes less than there is: it must not fail at the limit.
+    const before = relation.state.chunks.reduce((sum, c) => sum + c.byteLength, 0);
+    this.#reserved -= before + this.#maxBytes;
+    relation.compact();
+    this.#reserved += this.#maxBytes;
+  }
+
+  #reserve(bytes: number): void {
+    if (this.#reserved + bytes > this.#maxBytes) this.#full();
+    this.#reserved += bytes;
+  }
+
+  #full(): never {
+    throw new WeftError(
+      'nlog-size-limit',
+      `the transaction needs more memory than the limit of ${this.#maxBytes} bytes`,
+      {
+        remedy:
+          'raise maxBytes, or look with `profile` for a rule that derives more than it should; nothing has changed',
+      },
+    );
+  }
+
+  #checkMemory(): void {
+    if (this.#reserved + this.#values.bytes > this.#maxBytes) this.#full();
+  }
+
+  /** Frees values that no row holds, when enough may have gathered to pay for looking. */
+  #maybeSweep(): void {
+    const { pooled } = this.#values;
+    const rows = this.totalRows;
+    this.#mostRows = Math.max(this.#mostRows, rows);
+    const grown = pooled - this.#sweptAt > Math.max(4096, this.#sweptAt, rows / 4);
+    const shrunk = pooled > 4096 && rows < this.#mostRows / 2;
+    if (grown || shrunk) this.sweep();
+  }
+
+  /** Frees the values that no row holds any more. Happens by itself; call it when there is time. */
+  sweep(): void {
+    this.#values.sweep((use) => {
+      for (const relation of this.#schedule.relations.values()) {
+        const columns = relation.table.columns.flatMap((c, i) =>
+          this.#values.isPooled(c.type) ? [[c.type, i] as const] : [],
+        );
+        if (columns.length > 0)
+          relation.forEach((ref) => {
+            for (const [type, i] of columns) use(type, relation.word(ref, i));
+          });
+      }
+    });
+    this.#functions.forget();
+    this.#sweptAt = this.#values.pooled;
+    this.#mostRows = this.totalRows;
+  }
+
+  #deliver(changes: Changes): void {
+    if (changes.empty || this.#listeners.length === 0) return;
+    this.#undelivered.push(changes);
+    if (this.#delivering) return;
+    this.#delivering = true;
+    try {
+      for (let next = this.#undelivered.shift(); next !== undefined; next = this.#undelivered.shift())
+        for (const { table, listener } of [...this.#listeners])
+          if (table === undefined || next.tables.includes(table)) listener(next);
+    } finally {
+      this.#delivering = false;
+    }
+  }
+}

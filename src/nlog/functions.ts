@@ -1,0 +1,177 @@
+import { WeftError } from '../base/errors.ts';
+import { bindHole, builtins } from './builtins.ts';
+import type { Arg, Call, FunctionDecl, Variable } from './program.ts';
+import type { HostFunction, TypeName, Value } from './types.ts';
+import { NO_CODE, type Values } from './values.ts';
+
+/**
+ * A function as compiled rules call it: codes in, codes out.
+ *
+ * - no output: 1 if it holds, else 0
+ * - one output: its code, or NO_CODE where the function has no value
+ * - several outputs: 1 with the codes in `out`, or 0
+ * - `each`: how many results, with their codes one after the other in `out`
+ */
+export interface CompiledFunction {
+  call(...codes: number[]): number;
+  out: Int32Array;
+  /** Forgets remembered results: values were swept. */
+  forget(): void;
+}
+
+const CACHE = 1024;
+
+/**
+ * All functions of one engine, specialised by the types they are called with. Each remembers its
+ * last results in a small table: in a join the same arguments come again and again.
+ */
+export class Functions {
+  readonly #host = new Map<string, HostFunction>();
+  readonly #values: Values;
+  readonly #compiled = new Map<string, CompiledFunction>();
+
+  constructor(values: Values, host: Iterable<HostFunction>) {
+    this.#values = values;
+    for (const f of host) this.#host.set(f.name, f);
+  }
+
+  /** @throws WeftError `nlog-unknown-function` or `nlog-function-type` when the host's does not fit the declaration */
+  of(call: Call, vars: readonly Variable[]): CompiledFunction {
+    const { fn } = call;
+    const host = fn.builtin ? builtins.get(fn.name) : this.#host.get(fn.name);
+    if (host === undefined)
+      throw new WeftError('nlog-unknown-function', `the host has registered no function "${fn.name}"`, {
+        remedy: 'give it to the engine in `functions`',
+      });
+    const declared = [...fn.inputs, ...fn.outputs].map((c) => c.type);
+    if (!fn.builtin) checkSignature(fn, host);
+    const args = [...call.inputs, ...call.outputs];
+    const hole = declared
+      .map((t, i) => bindHole(t, typeOf(args[i], vars) ?? ''))
+      .find((t) => t !== undefined);
+    const types = declared.map((t) => (t.includes('?') ? t.replace('?', hole ?? 'int') : t));
+    const key = `${fn.name}(${types.join()})`;
+    let compiled = this.#compiled.get(key);
+    if (compiled === undefined) {
+      compiled = compile(host, fn, types, this.#values);
+      this.#compiled.set(key, compiled);
+    }
+    return compiled;
+  }
+
+  forget(): void {
+    for (const f of this.#compiled.values()) f.forget();
+  }
+}
+
+function typeOf(arg: Arg, vars: readonly Variable[]): TypeName | undefined {
+  return arg.kind === 'var' ? vars[arg.var].type : arg.kind === 'const' ? arg.type : undefined;
+}
+
+function checkSignature(fn: FunctionDecl, host: HostFunction): void {
+  const text = (inputs: readonly TypeName[], outputs: readonly TypeName[], each: boolean): string =>
+    `(${inputs.join(', ')}) -> ${each ? 'each ' : ''}(${outputs.join(', ')})`;
+  const declared = text(
+    fn.inputs.map((c) => c.type),
+    fn.outputs.map((c) => c.type),
+    fn.each,
+  );
+  const registered = text(host.inputs, host.outputs, host.each === true);
+  if (declared !== registered)
+    throw new WeftError(
+      'nlog-function-type',
+      `the program declares ${fn.name}${declared}, but the host registered ${fn.name}${registered}`,
+      {
+        remedy: 'make the declaration and the function agree',
+      },
+    );
+}
+
+/** Calls the host's function, and says which function and arguments failed if it throws. */
+export function callHost(host: HostFunction, args: readonly Value[]): Value | undefined {
+  try {
+    return host.call(...args);
+  } catch (cause) {
+    const shown = args
+      .map((a) => (typeof a === 'object' ? '...' : typeof a === 'bigint' ? `${a}n` : JSON.stringify(a)))
+      .join(', ');
+    throw new WeftError(
+      'nlog-function',
+      `the function ${host.name}(${shown}) failed: ${cause instanceof Error ? cause.message : String(cause)}`,
+      {
+        cause,
+        remedy: 'let it return undefined where it has no value',
+      },
+    );
+  }
+}
+
+function compile(
+  host: HostFunction,
+  fn: FunctionDecl,
+  types: readonly TypeName[],
+  values: Values,
+): CompiledFunction {
+  const inputs = types.slice(0, fn.inputs.length).map((t) => values.codec(t));
+  const outputs = types.slice(fn.inputs.length).map((t) => values.codec(t));
+  const n = inputs.length;
+  const width = outputs.length;
+  // A direct-mapped cache: [filled, arguments..., answer] and the output codes of each slot.
+  const words = n + 2;
+  let slots: Int32Array | undefined;
+  let outs: (Int32Array | undefined)[] = [];
+
+  const encodeTuple = (result: Value, into: Int32Array, at: number): void => {
+    const tuple = width === 1 ? [result] : (result as readonly Value[]);
+    if (!Array.isArray(tuple) || tuple.length !== width)
+      throw new WeftError('nlog-function', `the function ${fn.name} must return an array of ${width} values`);
+    for (let i = 0; i < width; i++) into[at + i] = outputs[i].encode(tuple[i] as Value);
+  };
+  const evaluate = (codes: readonly number[]): number => {
+    const result = callHost(
+      host,
+      codes.map((c, i) => inputs[i].decode(c)),
+    );
+    if (fn.each) {
+      const list = (result ?? []) as readonly Value[];
+      if (!Array.isArray(list))
+        throw new WeftError('nlog-function', `the function ${fn.name} must return an array of results`);
+      compiled.out = new Int32Array(list.length * width);
+      for (let i = 0; i < list.length; i++) encodeTuple(list[i], compiled.out, i * width);
+      return list.length;
+    }
+    if (width === 0) return result === true ? 1 : 0;
+    if (result === undefined) return width === 1 ? NO_CODE : 0;
+    if (width === 1) return outputs[0].encode(result);
+    compiled.out = new Int32Array(width);
+    encodeTuple(result, compiled.out, 0);
+    return 1;
+  };
+  const compiled: CompiledFunction = {
+    out: new Int32Array(0),
+    forget: () => {
+      slots = undefined;
+      outs = [];
+    },
+    call: (...codes) => {
+      slots ??= new Int32Array(CACHE * words);
+      let h = 0;
+      for (let i = 0; i < n; i++) h = Math.imul(h ^ codes[i], 0x9e3779b1);
+      const slot = (h ^ (h >>> 15)) & (CACHE - 1);
+      const base = slot * words;
+      let hit = slots[base] === 1;
+      for (let i = 0; hit && i < n; i++) hit = slots[base + 1 + i] === codes[i];
+      if (hit) {
+        compiled.out = outs[slot] ?? compiled.out;
+        return slots[base + n + 1];
+      }
+      const answer = evaluate(codes);
+      slots[base] = 1;
+      for (let i = 0; i < n; i++) slots[base + 1 + i] = codes[i];
+      slots[base + n + 1] = answer;
+      if (fn.each || width > 1) outs[slot] = compiled.out;
+      return answer;
+    },
+  };
+  return compiled;
+}

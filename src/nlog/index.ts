@@ -1,0 +1,16 @@
+/**
+ * nlog: an incremental Datalog. A program (`check`) and an `Engine` that keeps everything that follows
+ * from its input tables up to date. No I/O, no clock, no randomness. See `docs/nlog.md`.
+ */
+export { Changes, type TableChange, type Work } from './changes.ts';
+export { check, checkAll, type Loader } from './check.ts';
+export { type Diagnostic, formatDiagnostic, NlogProgramError, type Source } from './diagnostics.ts';
+export {
+  Engine,
+  type EngineOptions,
+  type Listener,
+  type SlicedTransaction,
+  type Transaction,
+} from './engine.ts';
+export type { Program } from './program.ts';
+export type { HostFunction, OpaqueType, Row, TypeName, Value } from './types.ts';

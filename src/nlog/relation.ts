@@ -1,0 +1,265 @@
+import { WeftError } from '../base/errors.ts';
+import type { Table } from './program.ts';
+import {
+  BATCH,
+  CHUNK_BITS,
+  CHUNK_MASK,
+  COUNT_SHIFT,
+  IntList,
+  type Layout,
+  type StoreCode,
+  type StoreState,
+  TOUCHED,
+  VISIBLE,
+} from './store.ts';
+import { compileStore } from './store-code.ts';
+import type { Row } from './types.ts';
+import type { Codec, Values } from './values.ts';
+
+/** Called before memory is taken; throws when there is a limit and it is reached. */
+export type Reserve = (bytes: number) => void;
+
+/** A table at run time: its rows, their log in the transaction at hand, and what one can do with them. */
+export class Relation {
+  readonly table: Table;
+  readonly layout: Layout;
+  readonly state: StoreState;
+  readonly code: StoreCode;
+  readonly codecs: readonly Codec[];
+  /** Visible rows. */
+  visible = 0;
+
+  constructor(table: Table, layout: Layout, stratum: number, values: Values, reserve: Reserve) {
+    this.table = table;
+    this.layout = layout;
+    this.codecs = table.columns.map((c) => values.codec(c.type));
+    this.state = {
+      stratum,
+      chunks: [],
+      log: new IntList(),
+      unsupported: new IntList(),
+      derived: new IntList(),
+      free: 0,
+      top: 0,
+      limit: -1,
+      reserve,
+      full: () => {
+        throw new WeftError(
+          'nlog-size-limit',
+          `the table "${table.name}" holds more rows than one table can (8 GB)`,
+          {
+            remedy: 'split the table, or the transaction',
+          },
+        );
+      },
+      miscount: (weight) => {
+        if (weight > 0)
+          throw new WeftError(
+            'nlog-size-limit',
+            `a row of "${table.name}" has more than ${2 ** (31 - COUNT_SHIFT)} derivations`,
+          );
+        throw new WeftError(
+          'nlog-impure-function',
+          `a row of "${table.name}" lost more derivations than it had`,
+          {
+            remedy:
+              'a function that its rules call gives different results for the same arguments; make it stateless',
+          },
+        );
+      },
+    };
+    this.code = compileStore(layout, this.state);
+  }
+
+  /** Words between two log entries. */
+  get logStride(): number {
+    return this.layout.recursive ? 4 : 2;
+  }
+
+  word(ref: number, field: number): number {
+    return this.state.chunks[ref >>> CHUNK_BITS][(ref & CHUNK_MASK) + field];
+  }
+
+  setWord(ref: number, field: number, value: number): void {
+    this.state.chunks[ref >>> CHUNK_BITS][(ref & CHUNK_MASK) + field] = value;
+  }
+
+  isVisible(ref: number): boolean {
+    return (this.word(ref, this.layout.state) & VISIBLE) !== 0;
+  }
+
+  derivations(ref: number): number {
+    return this.word(ref, this.layout.state) >> COUNT_SHIFT;
+  }
+
+  codesOf(ref: number): Int32Array {
+    const at = ref & CHUNK_MASK;
+    return this.state.chunks[ref >>> CHUNK_BITS].slice(at, at + this.layout.arity);
+  }
+
+  decode(codes: ArrayLike<number>): Row {
+    return this.codecs.map((c, i) => c.decode(codes[i]));
+  }
+
+  /** Codes of a row from outside; with `intern` false, `undefined` where no row can be like it. */
+  encode(row: Row, intern: boolean): number[] | undefined {
+    if (!Array.isArray(row) || row.length !== this.layout.arity)
+      throw new WeftError(
+        'nlog-value',
+        `a row of "${this.table.name}" has ${this.layout.arity} columns, not ${Array.isArray(row) ? row.length : typeof row}`,
+        {
+          remedy: `give an array of (${this.table.columns.map((c) => `${c.name}: ${c.type}`).join(', ')})`,
+        },
+      );
+    const codes: number[] = [];
+    for (let i = 0; i < this.codecs.length; i++) {
+      try {
+        const code = intern ? this.codecs[i].encode(row[i]) : this.codecs[i].find(row[i]);
+        if (code === -0x80000000) return undefined;
+        codes.push(code);
+      } catch (error) {
+        if (!(error instanceof WeftError) || error.code !== 'nlog-value') throw error;
+        throw new WeftError(
+          'nlog-value',
+          `column "${this.table.columns[i].name}" of "${this.table.name}": ${error.message}`,
+          { remedy: error.remedy },
+        );
+      }
+    }
+    return codes;
+  }
+
+  /** Input tables: makes the row present or absent after this transaction. */
+  setInput(codes: readonly number[], present: boolean): void {
+    const ref = present ? this.code.make(...codes) : this.code.find(...codes);
+    if (ref === 0) return;
+    const count = this.derivations(ref);
+    if (count === (present ? 1 : 0)) return;
+    this.code.upd(...codes, present ? 1 : -1);
+  }
+
+  /** Calls `fn` with every visible row. */
+  forEach(fn: (ref: number) => void): void {
+    const { chunks, top } = this.state;
+    const { stride, state } = this.layout;
+    for (let h = 0; h < chunks.length; h++) {
+      const chunk = chunks[h];
+      const end = h === chunks.length - 1 ? top : chunk.length;
+      for (let o = h === 0 ? stride : 0; o + stride <= end; o += stride)
+        if ((chunk[o + state] & VISIBLE) !== 0) fn((h << CHUNK_BITS) | o);
+    }
+  }
+
+  /**
+   * The rows of the log whose presence changed, or is about to, against the start of the transaction.
+   * `present` tells from the state word whether the row is present now.
+   */
+  changed(present: (state: number) => boolean): { came: IntList; went: IntList } {
+    const came = new IntList();
+    const went = new IntList();
+    const stride = this.logStride;
+    const { log } = this.state;
+    for (let i = 0; i < log.length; i += stride) {
+      const ref = log.get(i);
+      const before = (log.get(i + 1) & VISIBLE) !== 0;
+      const now = present(this.word(ref, this.layout.state));
+      if (now !== before) (now ? came : went).push(ref);
+    }
+    return { came, went };
+  }
+
+  show(refs: Int32Array, from: number, to: number): void {
+    for (let i = from; i < to; i++) this.code.show(refs[i]);
+    this.visible += to - from;
+  }
+
+  hide(refs: Int32Array, from: number, to: number): void {
+    for (let i = from; i < to; i++) this.code.hide(refs[i]);
+    this.visible -= to - from;
+  }
+
+  /** Ends the transaction: forgets the log, gives the records of absent rows back. */
+  commit(): void {
+    const { log } = this.state;
+    const { state } = this.layout;
+    for (let i = 0; i < log.length; i += this.logStride) {
+      const ref = log.get(i);
+      const word = this.word(ref, state) & ~(TOUCHED | BATCH);
+      this.setWord(ref, state, word);
+      if (word === 0) this.code.release(ref);
+    }
+    this.#forget();
+  }
+
+  /** Puts everything back as it was before the transaction. */
+  rollback(): void {
+    const { log } = this.state;
+    const { state, support, rank, recursive } = this.layout;
+    for (let i = 0; i < log.length; i += this.logStride) {
+      const ref = log.get(i);
+      const before = log.get(i + 1);
+      const visible = this.isVisible(ref);
+      if (visible && (before & VISIBLE) === 0) {
+        this.code.hide(ref);
+        this.visible--;
+      } else if (!visible && (before & VISIBLE) !== 0) {
+        this.code.show(ref);
+        this.visible++;
+      }
+      this.setWord(ref, state, before & ~(TOUCHED | BATCH));
+      if (recursive) {
+        this.setWord(ref, support, log.get(i + 2));
+        this.setWord(ref, rank, log.get(i + 3));
+      }
+      if ((before & ~(TOUCHED | BATCH)) === 0) this.code.release(ref);
+    }
+    this.#forget();
+  }
+
+  #forget(): void {
+    this.state.log.clear();
+    this.state.unsupported.clear();
+    this.state.derived.clear();
+  }
+
+  /** Words of memory that hold records. */
+  get #words(): number {
+    return this.state.chunks.reduce((sum, c) => sum + c.length, 0);
+  }
+
+  get bytes(): number {
+    return this.#words * 4 + this.code.bucketBytes() + this.state.log.bytes;
+  }
+
+  /** Whether most of the memory of the records stands empty. */
+  get wasteful(): boolean {
+    return this.#words > 1 << 14 && this.code.size() * this.layout.stride * 4 < this.#words;
+  }
+
+  /** Moves all rows together and gives the rest of the memory back. Only between transactions. */
+  compact(): void {
+    const { state, layout, code } = this;
+    const old = state.chunks.splice(0);
+    const top = state.top;
+    code.reset();
+    state.free = 0;
+    state.top = 0;
+    state.limit = -1;
+    for (let h = 0; h < old.length; h++) {
+      const chunk = old[h];
+      const end = h === old.length - 1 ? top : chunk.length;
+      for (let o = h === 0 ? layout.stride : 0; o + layout.stride <= end; o += layout.stride) {
+        if (chunk[o + layout.state] === 0) continue;
+        const ref = code.make(...chunk.subarray(o, o + layout.arity));
+        code.show(ref);
+        this.setWord(ref, layout.state, chunk[o + layout.state]);
+        if (layout.recursive) {
+          this.setWord(ref, layout.support, chunk[o + layout.support]);
+          this.setWord(ref, layout.rank, chunk[o + layout.rank]);
+        }
+      }
+      // Given back as soon as it is copied: the peak is one chunk above what is needed.
+      old[h] = new Int32Array(0);
+    }
+  }
+}

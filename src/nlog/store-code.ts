@@ -1,0 +1,283 @@
+import {
+  BATCH,
+  CHUNK,
+  CHUNK_BITS,
+  CHUNK_MASK,
+  COUNT_ONE,
+  COUNT_SHIFT,
+  type Layout,
+  MAX_CHUNKS,
+  type StoreCode,
+  type StoreState,
+  TOUCHED,
+  VISIBLE,
+} from './store.ts';
+
+/*
+ * The functions of one table, specialised for its columns and indexes. Only numbers go into the text
+ * of the code: nothing that a program names.
+ */
+
+const range = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
+
+/** An expression that mixes values to 32 bits. */
+export function hashExpr(values: readonly string[]): string {
+  if (values.length === 0) return '0';
+  const folded = values
+    .slice(1)
+    .reduce((h, v, i) => `(Math.imul(${h}, ${i % 2 === 0 ? 0x9e3779b1 : 0x85ebca77}) ^ ${v})`, values[0]);
+  return `mix(${folded})`;
+}
+
+const MIX = `
+const mix = (h) => {
+  h = Math.imul(h ^ (h >>> 16), 0x85ebca6b);
+  h = Math.imul(h ^ (h >>> 13), 0xc2b2ae35);
+  return h ^ (h >>> 16);
+};`;
+
+/** A growing array of buckets under linear hashing; \`p\` prefixes its names. */
+function linearHash(p: string, split: string): string {
+  return `
+let ${p}m = 7, ${p}s = 0, ${p}n = 0;
+const ${p}h = [new Int32Array(16)];
+const ${p}bucket = (h) => {
+  const b = h & ${p}m;
+  return b < ${p}s ? h & (2 * ${p}m + 1) : b;
+};
+const ${p}set = (b, r) => { ${p}h[b >>> ${CHUNK_BITS}][b & ${CHUNK_MASK}] = r; };
+const ${p}grow = () => {
+  const from = ${p}s, to = ${p}m + 1 + ${p}s;
+  const last = ${p}h[to >>> ${CHUNK_BITS}];
+  if (last === undefined) ${p}h.push(new Int32Array(${CHUNK}));
+  else if ((to & ${CHUNK_MASK}) >= last.length) {
+    const grown = new Int32Array(Math.min(${CHUNK}, last.length * 2));
+    grown.set(last);
+    ${p}h[to >>> ${CHUNK_BITS}] = grown;
+  }
+  const mask = 2 * ${p}m + 1;
+  let r = ${p}h[from >>> ${CHUNK_BITS}][from & ${CHUNK_MASK}], stay = 0, go = 0;
+  while (r !== 0) {
+    const c = ch[r >>> ${CHUNK_BITS}], o = r & ${CHUNK_MASK};
+    ${split}
+    r = after;
+  }
+  ${p}set(from, stay);
+  ${p}set(to, go);
+  if (++${p}s > ${p}m) { ${p}m = mask; ${p}s = 0; }
+};
+const ${p}reset = () => { ${p}m = 7; ${p}s = 0; ${p}n = 0; ${p}h.length = 1; ${p}h[0] = new Int32Array(16); };`;
+}
+
+function indexCode(layout: Layout, i: number): string {
+  const p = `x${i}`;
+  const columns = layout.indexes[i];
+  const next = layout.indexAt(i);
+  const prev = next + 1;
+  const keys = columns.map((_, k) => `k${k}`);
+  const same = columns.map((c, k) => `c[o + ${c}] === k${k}`).join(' && ');
+  const ofRow = columns.map((c) => `c[o + ${c}]`);
+  return `
+${linearHash(
+  p,
+  `const after = ~c[o + ${prev}];
+    if ((${hashExpr(ofRow)} & mask) === from) { c[o + ${prev}] = ~stay; stay = r; } else { c[o + ${prev}] = ~go; go = r; }`,
+)}
+const ${p}first = (${keys.join(', ')}) => {
+  const b = ${p}bucket(${hashExpr(keys)});
+  let r = ${p}h[b >>> ${CHUNK_BITS}][b & ${CHUNK_MASK}];
+  while (r !== 0) {
+    const c = ch[r >>> ${CHUNK_BITS}], o = r & ${CHUNK_MASK};
+    if (${same}) return r;
+    r = ~c[o + ${prev}];
+  }
+  return 0;
+};
+const ${p}add = (r) => {
+  const d = ch[r >>> ${CHUNK_BITS}], q = r & ${CHUNK_MASK};
+  ${columns.map((c, k) => `const k${k} = d[q + ${c}];`).join(' ')}
+  const h = ${hashExpr(keys)};
+  const g = ${p}first(${keys.join(', ')});
+  if (g === 0) {
+    if (++${p}n > ${p}m + 1 + ${p}s) ${p}grow();
+    const b = ${p}bucket(h);
+    d[q + ${next}] = 0;
+    d[q + ${prev}] = ~${p}h[b >>> ${CHUNK_BITS}][b & ${CHUNK_MASK}];
+    ${p}set(b, r);
+    return;
+  }
+  const c = ch[g >>> ${CHUNK_BITS}], o = g & ${CHUNK_MASK};
+  const n = c[o + ${next}];
+  d[q + ${next}] = n;
+  d[q + ${prev}] = g;
+  c[o + ${next}] = r;
+  if (n !== 0) ch[n >>> ${CHUNK_BITS}][(n & ${CHUNK_MASK}) + ${prev}] = r;
+};
+const ${p}remove = (r) => {
+  const d = ch[r >>> ${CHUNK_BITS}], q = r & ${CHUNK_MASK};
+  const n = d[q + ${next}], v = d[q + ${prev}];
+  if (v > 0) {
+    ch[v >>> ${CHUNK_BITS}][(v & ${CHUNK_MASK}) + ${next}] = n;
+    if (n !== 0) ch[n >>> ${CHUNK_BITS}][(n & ${CHUNK_MASK}) + ${prev}] = v;
+    return;
+  }
+  // The first of its group: the next takes its place in the bucket, or the group leaves it.
+  let heir = ~v;
+  if (n !== 0) { heir = n; ch[n >>> ${CHUNK_BITS}][(n & ${CHUNK_MASK}) + ${prev}] = v; } else ${p}n--;
+  const b = ${p}bucket(${hashExpr(columns.map((c) => `d[q + ${c}]`))});
+  let g = ${p}h[b >>> ${CHUNK_BITS}][b & ${CHUNK_MASK}];
+  if (g === r) { ${p}set(b, heir); return; }
+  for (;;) {
+    const c = ch[g >>> ${CHUNK_BITS}], o = (g & ${CHUNK_MASK}) + ${prev};
+    g = ~c[o];
+    if (g === r) { c[o] = ~heir; return; }
+  }
+};`;
+}
+
+/** The text of the factory: a function of the state that returns the StoreCode. */
+export function storeSource(layout: Layout): string {
+  const { arity, state, link, support, rank, stride, recursive } = layout;
+  const cols = range(arity);
+  const vs = cols.map((i) => `v${i}`);
+  const params = vs.join(', ');
+  const comma = arity > 0 ? `${params}, ` : '';
+  const same = arity === 0 ? 'true' : cols.map((i) => `c[o + ${i}] === v${i}`).join(' && ');
+  const indexes = range(layout.indexes.length);
+  const log = recursive
+    ? `log.push(r); log.push(x); log.push(c[o + ${support}]); log.push(c[o + ${rank}]);`
+    : 'log.push(r); log.push(x);';
+  const small = Math.min(CHUNK, 16 * stride);
+  const after = recursive
+    ? `
+  if ((x & ${VISIBLE}) !== 0) {
+    if (k < c[o + ${rank}]) {
+      const left = (c[o + ${support}] += w);
+      if (left === 0 && w < 0) unsupported.push(r);
+    }
+  } else if (w > 0 && (x >> ${COUNT_SHIFT}) === 0) derived.push(r);`
+    : '';
+  return `'use strict';
+${MIX}
+const { chunks: ch, log, unsupported, derived } = t;
+${linearHash(
+  'p',
+  `const after = c[o + ${link}];
+    if ((${hashExpr(cols.map((i) => `c[o + ${i}]`))} & mask) === from) { c[o + ${link}] = stay; stay = r; } else { c[o + ${link}] = go; go = r; }`,
+)}
+${indexes.map((i) => indexCode(layout, i)).join('\n')}
+const more = () => {
+  const last = ch.length - 1;
+  const used = last < 0 ? 0 : ch[last].length;
+  if (last === 0 && used < ${CHUNK}) {
+    const words = Math.min(${CHUNK}, used * 4);
+    t.reserve((words - used) * 4);
+    const grown = new Int32Array(words);
+    grown.set(ch[0]);
+    ch[0] = grown;
+    t.limit = words - ${stride};
+    return;
+  }
+  if (ch.length === ${MAX_CHUNKS}) t.full();
+  const words = last < 0 ? ${small} : ${CHUNK};
+  t.reserve(words * 4);
+  ch.push(new Int32Array(words));
+  // Ref 0 is no row: the first record of the first chunk stays unused.
+  t.top = last < 0 ? ${stride} : 0;
+  t.limit = words - ${stride};
+  if (last < 0 && t.top > t.limit) more();
+};
+const create = (${comma}h) => {
+  if (++pn > pm + 1 + ps) pgrow();
+  let r = t.free;
+  if (r !== 0) t.free = ch[r >>> ${CHUNK_BITS}][(r & ${CHUNK_MASK}) + ${link}];
+  else {
+    if (t.top > t.limit || ch.length === 0) { pn--; more(); pn++; }
+    r = ((ch.length - 1) << ${CHUNK_BITS}) | t.top;
+    t.top += ${stride};
+  }
+  const c = ch[r >>> ${CHUNK_BITS}], o = r & ${CHUNK_MASK};
+  ${cols.map((i) => `c[o + ${i}] = v${i};`).join(' ')}
+  c[o + ${state}] = 0;
+  ${recursive ? `c[o + ${support}] = 0; c[o + ${rank}] = 0;` : ''}
+  const b = pbucket(h);
+  c[o + ${link}] = ph[b >>> ${CHUNK_BITS}][b & ${CHUNK_MASK}];
+  pset(b, r);
+  return r;
+};
+const find = (${params}) => {
+  const b = pbucket(${hashExpr(vs)});
+  let r = ph[b >>> ${CHUNK_BITS}][b & ${CHUNK_MASK}];
+  while (r !== 0) {
+    const c = ch[r >>> ${CHUNK_BITS}], o = r & ${CHUNK_MASK};
+    if (${same}) return r;
+    r = c[o + ${link}];
+  }
+  return 0;
+};
+const vis = (${params}) => {
+  const r = find(${params});
+  return r !== 0 && (ch[r >>> ${CHUNK_BITS}][(r & ${CHUNK_MASK}) + ${state}] & ${VISIBLE}) !== 0 ? r : 0;
+};
+const make = (${params}) => {
+  const r = find(${params});
+  return r !== 0 ? r : create(${comma}${hashExpr(vs)});
+};
+const upd = (${comma}w${recursive ? ', k' : ''}) => {
+  const h = ${hashExpr(vs)};
+  const b = pbucket(h);
+  let r = ph[b >>> ${CHUNK_BITS}][b & ${CHUNK_MASK}];
+  let c, o = 0;
+  while (r !== 0) {
+    c = ch[r >>> ${CHUNK_BITS}]; o = r & ${CHUNK_MASK};
+    if (${same}) break;
+    r = c[o + ${link}];
+  }
+  if (r === 0) {
+    r = create(${comma}h);
+    c = ch[r >>> ${CHUNK_BITS}]; o = r & ${CHUNK_MASK};
+  }
+  const x = c[o + ${state}];
+  if ((x & ${TOUCHED}) === 0) { ${log} }
+  const y = (x | ${TOUCHED}) + w * ${COUNT_ONE};
+  if (y !== (y | 0) || y < 0) t.miscount(w);
+  c[o + ${state}] = y;${after}
+};
+const show = (r) => {
+  ch[r >>> ${CHUNK_BITS}][(r & ${CHUNK_MASK}) + ${state}] |= ${VISIBLE};
+  ${indexes.map((i) => `x${i}add(r);`).join(' ')}
+};
+const hide = (r) => {
+  ch[r >>> ${CHUNK_BITS}][(r & ${CHUNK_MASK}) + ${state}] &= ~${VISIBLE};
+  ${indexes.map((i) => `x${i}remove(r);`).join(' ')}
+};
+const release = (r) => {
+  const d = ch[r >>> ${CHUNK_BITS}], q = r & ${CHUNK_MASK};
+  const after = d[q + ${link}];
+  const b = pbucket(${hashExpr(cols.map((i) => `d[q + ${i}]`))});
+  let g = ph[b >>> ${CHUNK_BITS}][b & ${CHUNK_MASK}];
+  if (g === r) pset(b, after);
+  else for (;;) {
+    const c = ch[g >>> ${CHUNK_BITS}], o = (g & ${CHUNK_MASK}) + ${link};
+    g = c[o];
+    if (g === r) { c[o] = after; break; }
+  }
+  pn--;
+  d[q + ${state}] = 0;
+  d[q + ${link}] = t.free;
+  t.free = r;
+};
+return {
+  upd, find, vis, make, show, hide, release,
+  indexes: [${indexes.map((i) => `{ columns: ${JSON.stringify(layout.indexes[i])}, first: x${i}first }`).join(', ')}],
+  bucketBytes: () => [ph${indexes.map((i) => `, x${i}h`).join('')}].reduce((sum, h) => sum + h.reduce((s, c) => s + c.byteLength, 0), 0),
+  reset: () => { preset(); ${indexes.map((i) => `x${i}reset();`).join(' ')} },
+  size: () => pn,
+};
+// BATCH is bit ${BATCH}, kept by whoever runs batches.
+`;
+}
+
+export function compileStore(layout: Layout, state: StoreState): StoreCode {
+  return new Function('t', storeSource(layout))(state) as StoreCode;
+}
