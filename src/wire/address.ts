@@ -6,7 +6,7 @@ export function formatMac(b: Uint8Array, at = 0): string {
 }
 
 /** Six groups of one or two hexadecimal digits. Null: not an Ethernet address. */
-export function parseMac(text: string): Uint8Array | null {
+export function parseMacAddress(text: string): Uint8Array | null {
   const groups = text.split(':');
   if (groups.length !== 6) return null;
   const out = new Uint8Array(6);
@@ -28,7 +28,7 @@ export function formatIpv4Word(word: number): string {
 }
 
 /** Four decimal groups, as inet_pton(3) takes them. Null: not an IPv4 address. */
-export function parseIpv4(text: string): Uint8Array | null {
+export function parseIpv4Address(text: string): Uint8Array | null {
   const groups = text.split('.');
   if (groups.length !== 4) return null;
   const out = new Uint8Array(4);
@@ -75,7 +75,7 @@ export function formatIpv6(b: Uint8Array, at = 0): string {
 }
 
 /** As inet_pton(3) takes it. Null: not an IPv6 address. */
-export function parseIpv6(text: string): Uint8Array | null {
+export function parseIpv6Address(text: string): Uint8Array | null {
   const out = new Uint8Array(16);
   const halves = text.split('::');
   if (halves.length > 2) return null;
@@ -85,7 +85,7 @@ export function parseIpv6(text: string): Uint8Array | null {
     const parts = half.split(':');
     for (let i = 0; i < parts.length; i++) {
       if (i === parts.length - 1 && parts[i].includes('.')) {
-        const v4 = parseIpv4(parts[i]);
+        const v4 = parseIpv4Address(parts[i]);
         if (v4 === null) return null;
         groups.push(get16(v4, 0), get16(v4, 2));
       } else {

@@ -1,0 +1,27 @@
+/** Packet formats: each protocol's header as a small value, and whole packets as lists of them. */
+export * from './address.ts';
+export * from './arp.ts';
+export * from './bytes.ts';
+export * from './checksum.ts';
+export * from './crc32c.ts';
+export * from './dhcp.ts';
+export * from './ethernet.ts';
+export * from './geneve.ts';
+export * from './gre.ts';
+export * from './icmp.ts';
+export * from './igmp.ts';
+export * from './ipv4.ts';
+export * from './ipv6.ts';
+export * from './llc.ts';
+export * as make from './make.ts';
+export * from './malformed.ts';
+export * from './mld.ts';
+export * from './mpls.ts';
+export * from './nd.ts';
+export * from './packet.ts';
+export * from './pcap.ts';
+export * from './sctp.ts';
+export * from './tcp.ts';
+export * from './udp.ts';
+export * from './vlan.ts';
+export * from './vxlan.ts';
