@@ -135,8 +135,9 @@ function encode(a: ControllerAction, out: ActionWriter): void {
   }
   const start = out.nx(NXAST_CONTROLLER2);
   out.zeros(6);
-  if (a.maxLen !== WHOLE_PACKET) putProperty(out, MAX_LEN, 2, () => out.u16(a.maxLen));
-  if (a.controllerId !== 0) putProperty(out, CONTROLLER_ID, 2, () => out.u16(a.controllerId));
+  // 16-bit properties are written with padding that counts, as OpenFlow's own are.
+  if (a.maxLen !== WHOLE_PACKET) putProperty(out, MAX_LEN, 4, () => out.u32(a.maxLen * 0x10000));
+  if (a.controllerId !== 0) putProperty(out, CONTROLLER_ID, 4, () => out.u32(a.controllerId * 0x10000));
   if (a.reason !== OFPR_ACTION) putProperty(out, REASON, 1, () => out.u8(a.reason));
   if (a.userdata.length > 0) putProperty(out, USERDATA, a.userdata.length, () => out.bytes(a.userdata));
   if (a.pause) putProperty(out, PAUSE, 0, () => {});
@@ -157,7 +158,7 @@ function decodeProperties(b: ActionBytes): ControllerAction {
     }
     const payload = length - 4;
     const expect = (bytes: number): void => {
-      if (payload !== bytes) {
+      if (payload < bytes || (bytes === 4 && payload > bytes)) {
         refuse(
           'OFPBPC_BAD_LEN',
           `property ${type} of a controller action has ${payload} bytes, not ${bytes}`,

@@ -112,31 +112,42 @@ function encodeLegacy(action: SetFieldAction, out: ActionWriter, version: OfVers
       putVlanPcp(out, (n >>> 13) & 7);
       return;
     case F.vlanVid:
-      return putVlanVid(out, n & 0xfff);
+      putVlanVid(out, n & 0xfff);
+      return;
     case F.vlanPcp:
-      return putVlanPcp(out, n);
+      putVlanPcp(out, n);
+      return;
     case F.ethSrc:
-      return putSetEth(out, 'set_eth_src', value, version);
+      putSetEth(out, 'set_eth_src', value, version);
+      return;
     case F.ethDst:
-      return putSetEth(out, 'set_eth_dst', value, version);
+      putSetEth(out, 'set_eth_dst', value, version);
+      return;
     case F.ipSrc:
-      return putSetIpv4(out, 'set_ipv4_src', n, version);
+      putSetIpv4(out, 'set_ipv4_src', n, version);
+      return;
     case F.ipDst:
-      return putSetIpv4(out, 'set_ipv4_dst', n, version);
+      putSetIpv4(out, 'set_ipv4_dst', n, version);
+      return;
     case F.nwTos:
-      return putSetTos(out, n, version);
+      putSetTos(out, n, version);
+      return;
     case F.ipDscp:
-      return putSetTos(out, n << 2, version);
+      putSetTos(out, n << 2, version);
+      return;
     case F.nwEcn:
-      return putSetEcn(out, n, version);
+      putSetEcn(out, n, version);
+      return;
     case F.tcpSrc:
     case F.udpSrc:
-      return putSetTp(out, 'set_l4_src_port', n);
+      putSetTp(out, 'set_l4_src_port', n);
+      return;
     case F.tcpDst:
     case F.udpDst:
-      return putSetTp(out, 'set_l4_dst_port', n);
+      putSetTp(out, 'set_l4_dst_port', n);
+      return;
     default:
-      return encodeAsLoads(action, out);
+      encodeAsLoads(action, out);
   }
 }
 
