@@ -46,6 +46,11 @@ export function writeMatch(w: Writer, match: Match, version: number): void {
     writeOf11Match(w, match);
     return;
   }
+  writeOxmMatch(w, match, version);
+}
+
+/** Writes an OXM match with its header, padded to a multiple of 8. */
+export function writeOxmMatch(w: Writer, match: Match, version: number): void {
   const start = w.length;
   w.u16(OFPMT_OXM);
   w.u16(0);

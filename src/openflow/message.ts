@@ -1,6 +1,8 @@
+import type { TunnelMetadataMap } from '../flow/tun-metadata.ts';
 import type { Empty, Header } from './header.ts';
 import type { AsyncMessage } from './messages/async.ts';
 import type { BundleAdd, BundleControl } from './messages/bundle.ts';
+import type { CtFlush } from './messages/ct-flush.ts';
 import type { FlowMod } from './messages/flow-mod.ts';
 import type { FlowRemoved } from './messages/flow-removed.ts';
 import type { AggregateStatsReply, FlowStatsReply, FlowStatsRequest } from './messages/flow-stats.ts';
@@ -16,7 +18,6 @@ import type {
 } from './messages/meter.ts';
 import type { FlowMonitorCancel, FlowMonitorReply, FlowMonitorRequest } from './messages/monitor.ts';
 import type {
-  CtFlush,
   CtFlushZone,
   FlowModTableId,
   IpfixStatsReply,
@@ -38,7 +39,7 @@ import type {
 } from './messages/queue.ts';
 import type { RoleMessage, RoleStatus } from './messages/role.ts';
 import type { ConfigMessage, DescReply, FeaturesReply } from './messages/switch.ts';
-import type { Echo, ErrorMessage, Experimenter, Hello } from './messages/symmetric.ts';
+import type { Echo, ErrorMessage, Hello } from './messages/symmetric.ts';
 import type { TableDescReply, TableMod, TableStatsReply, TableStatus } from './messages/table.ts';
 import type { TableFeaturesMessage } from './messages/table-features.ts';
 
@@ -73,7 +74,6 @@ export type OfMessage =
   | Hello
   | ErrorMessage
   | Echo
-  | Experimenter
   | EmptyMessage
   | FeaturesReply
   | ConfigMessage
@@ -148,4 +148,6 @@ export type { Header };
 export interface CodecOptions {
   /** NXT_FLOW_MOD_TABLE_ID is on: OpenFlow 1.0 flow mods carry a table id. */
   readonly flowModTableId?: boolean;
+  /** The switch's table of tunnel options; without it each match finds its own places for them. */
+  readonly tun?: TunnelMetadataMap;
 }
