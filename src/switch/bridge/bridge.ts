@@ -1,0 +1,343 @@
+import { WeftError } from '../../base/errors.ts';
+import type { ModuleLog } from '../../base/log.ts';
+import { OFPP_LOCAL } from '../../openflow/constants.ts';
+import type { OpenFlowSide } from '../conn/types.ts';
+import type { NetDevice } from '../device/device.ts';
+import type { Ofproto } from '../ofproto/ofproto.ts';
+import { OfPort, PS_LINK_DOWN, PS_LIVE } from '../ofproto/port.ts';
+import type { Backer } from './backer.ts';
+import type { BridgeConfig, InterfaceConfig, PortConfig } from './config.ts';
+import type { PortNumbers } from './port-numbers.ts';
+
+/** An interface as it runs, or why it doesn't. */
+export interface LiveInterface {
+  config: InterfaceConfig;
+  /** Port of the database that it belongs to. */
+  readonly portName: string;
+  port: OfPort | null;
+  device: NetDevice | null;
+  /** What Interface.error says; null: all is well. */
+  error: string | null;
+}
+
+/** Types of interface that have no device and no datapath port of their own. */
+const VIRTUAL: ReadonlySet<string> = new Set(['patch']);
+
+/**
+ * One bridge of the database as it runs: brings its ports and bundles from what they are to what the
+ * configuration says, and keeps what can't be done as an error on the interface, to be tried again.
+ */
+export class Bridge {
+  readonly name: string;
+  readonly backer: Backer;
+  readonly ofproto: Ofproto;
+  readonly openflow: OpenFlowSide;
+  config: BridgeConfig;
+  readonly #log: ModuleLog;
+  readonly #interfaces = new Map<string, LiveInterface>();
+  readonly #numbers: PortNumbers;
+
+  constructor(options: {
+    config: BridgeConfig;
+    backer: Backer;
+    ofproto: Ofproto;
+    openflow: OpenFlowSide;
+    log: ModuleLog;
+    numbers: PortNumbers;
+  }) {
+    this.name = options.config.name;
+    this.config = options.config;
+    this.backer = options.backer;
+    this.ofproto = options.ofproto;
+    this.openflow = options.openflow;
+    this.#log = options.log;
+    this.#numbers = options.numbers;
+  }
+
+  interfaces(): IterableIterator<LiveInterface> {
+    return this.#interfaces.values();
+  }
+
+  interface(name: string): LiveInterface | undefined {
+    return this.#interfaces.get(name);
+  }
+
+  get local(): LiveInterface | undefined {
+    return this.#interfaces.get(this.name);
+  }
+
+  // --- Towards the configuration --------------------------------------------------------------------
+
+  /** Removes what the configuration no longer has, or has changed beyond recognition. */
+  removeStale(config: BridgeConfig): void {
+    const wanted = new Map<string, { iface: InterfaceConfig; port: PortConfig }>();
+    for (const port of config.ports)
+      for (const iface of port.interfaces) wanted.set(iface.name, { iface, port });
+    for (const live of [...this.#interfaces.values()]) {
+      const want = wanted.get(live.config.name);
+      if (
+        want === undefined ||
+        want.iface.type !== live.config.type ||
+        want.port.name !== live.portName ||
+        want.iface.uuid !== live.config.uuid ||
+        needsNewNumber(want.iface, live) ||
+        !sameOptions(want.iface, live.config)
+      ) {
+        this.#removeInterface(live);
+      }
+    }
+  }
+
+  /** Adds what is missing and brings every setting up to date. */
+  apply(config: BridgeConfig): void {
+    this.config = config;
+    const missing: { port: PortConfig; iface: InterfaceConfig }[] = [];
+    for (const port of config.ports) {
+      for (const iface of port.interfaces) {
+        const live = this.#interfaces.get(iface.name);
+        if (live !== undefined) live.config = iface;
+        if (live === undefined || live.port === null) missing.push({ port, iface });
+      }
+    }
+    // Numbers that were asked for by name go before those that any number will do.
+    missing.sort((a, b) => rank(a.iface) - rank(b.iface));
+    for (const { port, iface } of missing) this.#addInterface(port, iface);
+    this.#joinBundles(config);
+    for (const live of this.#interfaces.values()) this.#configureDevice(live);
+  }
+
+  /** Whether some interface could not be made: worth another try when devices come. */
+  get hasErrors(): boolean {
+    for (const live of this.#interfaces.values()) if (live.error !== null) return true;
+    return false;
+  }
+
+  /** Reads what devices say of themselves; tells controllers what changed. */
+  refreshDevices(): void {
+    for (const live of this.#interfaces.values()) {
+      if (live.port !== null && this.#readDevice(live)) {
+        this.openflow.portModified(live.port);
+        this.ofproto.portsChanged();
+      }
+    }
+  }
+
+  close(): void {
+    for (const live of [...this.#interfaces.values()]) this.#removeInterface(live);
+    this.openflow.close();
+  }
+
+  // --- Interfaces -----------------------------------------------------------------------------------
+
+  #addInterface(portConfig: PortConfig, config: InterfaceConfig): void {
+    const live: LiveInterface = { config, portName: portConfig.name, port: null, device: null, error: null };
+    this.#interfaces.set(config.name, live);
+    const numbered = config.local
+      ? OFPP_LOCAL
+      : this.#numbers.allocate(config.ofportRequest, config.ofportHint);
+    if (numbered === null) {
+      live.error = 'no OpenFlow port number is left';
+      return;
+    }
+    let dpPort: number | null = null;
+    try {
+      if (!VIRTUAL.has(config.type)) {
+        live.device = this.backer.devices.open(config);
+        dpPort = this.backer.datapath.portAdd({
+          name: config.name,
+          type: config.type,
+          options: config.options,
+        });
+      } else {
+        checkPatch(config);
+      }
+    } catch (error) {
+      live.device?.close();
+      live.device = null;
+      if (!config.local) this.#numbers.release(numbered);
+      live.error = describeFailure(config, error);
+      this.#log.limited(60, 20).warn(live.error);
+      return;
+    }
+    const { clock } = this.ofproto;
+    const mac = live.device?.mac ?? patchMac(numbered);
+    live.port = new OfPort(this.ofproto, {
+      ofPort: numbered,
+      name: config.name,
+      type: config.type,
+      dpPort,
+      mac,
+      created: clock.now(),
+    });
+    // The bridge's own and other internal devices are for the host's administrator to bring up.
+    if (config.type !== 'internal') live.device?.setAdminUp(true);
+    this.#readDevice(live);
+    this.ofproto.addPort(live.port);
+    if (dpPort !== null) this.backer.slowPath.attachPort(dpPort, live.port);
+    this.openflow.portAdded(live.port);
+    this.#log.info(`bridge ${this.name}: added interface ${config.name} on port ${numberText(numbered)}`);
+  }
+
+  #removeInterface(live: LiveInterface): void {
+    this.#interfaces.delete(live.config.name);
+    const { port } = live;
+    if (port !== null) {
+      const { bundle } = port;
+      if (bundle !== null) {
+        const at = bundle.ports.indexOf(port);
+        if (at >= 0) bundle.ports.splice(at, 1);
+        port.bundle = null;
+        if (bundle.ports.length === 0) this.ofproto.removeBundle(bundle);
+      }
+      if (port.dpPort !== null) this.backer.slowPath.detachPort(port.dpPort);
+      this.ofproto.removePort(port);
+      this.openflow.portRemoved(port);
+      if (port.dpPort !== null) this.backer.datapath.portDelete(port.dpPort);
+      if (port.ofPort !== OFPP_LOCAL) this.#numbers.release(port.ofPort);
+      this.#log.info(
+        `bridge ${this.name}: deleted interface ${live.config.name} on port ${numberText(port.ofPort)}`,
+      );
+    }
+    live.device?.close();
+  }
+
+  #joinBundles(config: BridgeConfig): void {
+    const names = new Set(config.ports.map((port) => port.name));
+    for (const bundle of [...this.ofproto.bundles()]) {
+      if (!names.has(bundle.name)) this.ofproto.removeBundle(bundle);
+    }
+    for (const wanted of config.ports) {
+      const members = wanted.interfaces.flatMap((iface) => this.#interfaces.get(iface.name)?.port ?? []);
+      let bundle = this.ofproto.bundle(wanted.name);
+      if (members.length === 0) {
+        if (bundle !== undefined) this.ofproto.removeBundle(bundle);
+        continue;
+      }
+      bundle ??= this.ofproto.addBundle(wanted.name);
+      if (JSON.stringify(settingsKey(bundle.settings)) !== JSON.stringify(settingsKey(wanted.settings))) {
+        bundle.settings = wanted.settings;
+        this.ofproto.macs.flushBundle(bundle);
+        this.ofproto.portsChanged();
+      }
+      for (const port of [...bundle.ports]) {
+        if (members.includes(port)) continue;
+        bundle.ports.splice(bundle.ports.indexOf(port), 1);
+        port.bundle = null;
+        this.ofproto.portsChanged();
+      }
+      for (const port of members) {
+        if (port.bundle === bundle) continue;
+        bundle.ports.push(port);
+        port.bundle = bundle;
+        this.ofproto.portsChanged();
+      }
+    }
+  }
+
+  #configureDevice(live: LiveInterface): void {
+    const { device, config, port } = live;
+    if (device === null || port === null) return;
+    const mac = config.mac === null ? null : parseMac(config.mac);
+    if (mac !== null && config.type === 'internal' && !config.local) device.setMac(mac);
+    if (config.mtuRequest !== null && config.mtuRequest !== device.mtu) {
+      try {
+        device.setMtu(config.mtuRequest);
+      } catch (error) {
+        this.#log.warn(`${config.name}: MTU ${config.mtuRequest} not set: ${messageOf(error)}`);
+      }
+    }
+    if (this.#readDevice(live)) this.openflow.portModified(port);
+  }
+
+  /** True if the port changed by what the device says now. */
+  #readDevice(live: LiveInterface): boolean {
+    const { device, port } = live;
+    if (port === null) return false;
+    const before = `${port.mac}|${port.mtu}|${port.adminUp}|${port.linkUp}|${port.state}`;
+    if (device !== null) {
+      port.mac = device.mac;
+      port.mtu = device.mtu;
+      port.adminUp = device.adminUp;
+      port.linkUp = device.carrier;
+    }
+    const up = port.linkUp;
+    port.state = (port.state & ~(PS_LINK_DOWN | PS_LIVE)) | (up ? PS_LIVE : PS_LINK_DOWN);
+    return before !== `${port.mac}|${port.mtu}|${port.adminUp}|${port.linkUp}|${port.state}`;
+  }
+}
+
+function rank(iface: InterfaceConfig): number {
+  return iface.local ? 0 : iface.ofportRequest !== null ? 1 : iface.ofportHint !== null ? 2 : 3;
+}
+
+function needsNewNumber(want: InterfaceConfig, live: LiveInterface): boolean {
+  return (
+    !want.local &&
+    want.ofportRequest !== null &&
+    live.port !== null &&
+    want.ofportRequest !== live.port.ofPort &&
+    want.ofportRequest !== live.config.ofportRequest
+  );
+}
+
+/** Options that a running port can't take over: it is made anew. */
+function sameOptions(a: InterfaceConfig, b: InterfaceConfig): boolean {
+  if (a.type === 'patch' || a.type === 'dummy') return true;
+  if (a.options.size !== b.options.size) return false;
+  for (const [key, value] of a.options) if (b.options.get(key) !== value) return false;
+  return true;
+}
+
+function settingsKey(settings: {
+  readonly trunks: Uint8Array | null;
+  readonly cvlans: Uint8Array | null;
+}): unknown {
+  return {
+    ...settings,
+    trunks: settings.trunks === null ? null : [...settings.trunks],
+    cvlans: settings.cvlans === null ? null : [...settings.cvlans],
+  };
+}
+
+function checkPatch(config: InterfaceConfig): void {
+  const peer = config.options.get('peer');
+  if (peer === undefined || peer === '') {
+    throw new WeftError('patch-without-peer', `${config.name}: patch type requires valid 'peer' argument`);
+  }
+  if (peer === config.name) {
+    throw new WeftError('patch-to-itself', `${config.name}: patch peer must not be self`);
+  }
+}
+
+function describeFailure(config: InterfaceConfig, error: unknown): string {
+  const reason = messageOf(error);
+  if (error instanceof WeftError && error.code === 'no-such-device') {
+    return `could not open network device ${config.name} (No such device)`;
+  }
+  if (
+    error instanceof WeftError &&
+    (error.code === 'patch-without-peer' || error.code === 'patch-to-itself')
+  ) {
+    return `could not set configuration (Invalid argument): ${reason}`;
+  }
+  return `could not add network device ${config.name} to ofproto (${reason})`;
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+function numberText(port: number): string {
+  return port === OFPP_LOCAL ? '65534' : String(port);
+}
+
+/** Patch ports have no device; a locally administered address of their own, stable by number. */
+function patchMac(port: number): Uint8Array {
+  return Uint8Array.of(0x02, 0x77, 0x65, 0x66, (port >> 8) & 0xff, port & 0xff);
+}
+
+export function parseMac(text: string): Uint8Array | null {
+  if (!/^[0-9a-f]{1,2}(:[0-9a-f]{1,2}){5}$/i.test(text)) return null;
+  const bytes = Uint8Array.from(text.split(':'), (part) => Number.parseInt(part, 16));
+  return (bytes[0] & 1) !== 0 || bytes.every((byte) => byte === 0) ? null : bytes;
+}

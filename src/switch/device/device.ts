@@ -1,0 +1,42 @@
+import type { PortStats } from '../../datapath/types.ts';
+
+/** What the switch knows of, and may change in, the network device behind an interface. */
+export interface NetDevice {
+  readonly name: string;
+  /** Six bytes. */
+  readonly mac: Uint8Array;
+  readonly mtu: number;
+  readonly adminUp: boolean;
+  readonly carrier: boolean;
+  /** How often the carrier changed since the device was opened. */
+  readonly linkResets: number;
+  /** 0 where the device has none. */
+  readonly ifindex: number;
+  /** Bits per second; 0: unknown. */
+  readonly speed: number;
+  readonly fullDuplex: boolean;
+  /** What the Interface row's `status` column tells: driver name and version, and so on. */
+  readonly status: ReadonlyMap<string, string>;
+  /** Counters kept by the device itself; null: only the datapath has some. */
+  stats(): PortStats | null;
+  setMac(mac: Uint8Array): void;
+  /** @throws WeftError where the device doesn't take it. */
+  setMtu(mtu: number): void;
+  setAdminUp(up: boolean): void;
+  close(): void;
+}
+
+/** Opens the devices of one datapath type. */
+export interface DeviceProvider {
+  /** @throws WeftError `no-such-device` and others, whose message users see in Interface.error. */
+  open(spec: DeviceSpec): NetDevice;
+  /** Called when a device may have come, gone or changed. */
+  onChange(listener: () => void): void;
+}
+
+export interface DeviceSpec {
+  readonly name: string;
+  /** "system", "internal", "tap", "patch", "dummy", ... */
+  readonly type: string;
+  readonly options: ReadonlyMap<string, string>;
+}

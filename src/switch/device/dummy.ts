@@ -1,0 +1,127 @@
+import { WeftError } from '../../base/errors.ts';
+import type { DeviceProvider, DeviceSpec, NetDevice } from './device.ts';
+
+const NO_STATUS: ReadonlyMap<string, string> = new Map();
+
+/** A device that is nothing but its description. */
+export class DummyDevice implements NetDevice {
+  readonly name: string;
+  readonly type: string;
+  mac: Uint8Array;
+  mtu = 1500;
+  adminUp = false;
+  #carrier = true;
+  linkResets = 0;
+  ifindex: number;
+  readonly speed = 0;
+  readonly fullDuplex = true;
+  readonly status = NO_STATUS;
+  /** Addresses given by netdev-dummy/ip4addr and ip6addr. */
+  readonly addresses: { readonly address: string; readonly prefix: number }[] = [];
+  readonly #changed: () => void;
+  #onClose: (() => void) | null;
+
+  constructor(spec: {
+    name: string;
+    type: string;
+    mac: Uint8Array;
+    ifindex: number;
+    changed: () => void;
+    onClose: () => void;
+  }) {
+    this.name = spec.name;
+    this.type = spec.type;
+    this.mac = spec.mac;
+    this.ifindex = spec.ifindex;
+    this.#changed = spec.changed;
+    this.#onClose = spec.onClose;
+  }
+
+  get carrier(): boolean {
+    return this.#carrier && this.adminUp;
+  }
+
+  setCarrier(on: boolean): void {
+    if (this.#carrier === on) return;
+    this.#carrier = on;
+    this.linkResets++;
+    this.#changed();
+  }
+
+  stats(): null {
+    return null;
+  }
+
+  setMac(mac: Uint8Array): void {
+    if (this.mac.every((byte, i) => byte === mac[i])) return;
+    this.mac = mac;
+    this.#changed();
+  }
+
+  setMtu(mtu: number): void {
+    if (mtu === this.mtu) return;
+    this.mtu = mtu;
+    this.#changed();
+  }
+
+  setAdminUp(up: boolean): void {
+    if (this.adminUp === up) return;
+    this.adminUp = up;
+    this.#changed();
+  }
+
+  close(): void {
+    this.#onClose?.();
+    this.#onClose = null;
+  }
+}
+
+/**
+ * Devices of `datapath_type=dummy`. Their MAC addresses count up from aa:55:aa:55:00:00 in the order in
+ * which they are opened, so that tests know them.
+ */
+export class DummyDevices implements DeviceProvider {
+  readonly #devices = new Map<string, DummyDevice>();
+  readonly #listeners: (() => void)[] = [];
+  #next = 0;
+
+  open(spec: DeviceSpec): NetDevice {
+    if (this.#devices.has(spec.name)) {
+      throw new WeftError('device-busy', `${spec.name}: device is in use already`);
+    }
+    const n = this.#next++;
+    const device = new DummyDevice({
+      name: spec.name,
+      type: spec.type,
+      mac: Uint8Array.of(0xaa, 0x55, 0xaa, 0x55, (n >> 8) & 0xff, n & 0xff),
+      ifindex: ifindexOf(spec.options.get('ifindex')),
+      changed: () => this.#notify(),
+      onClose: () => {
+        this.#devices.delete(spec.name);
+      },
+    });
+    this.#devices.set(spec.name, device);
+    return device;
+  }
+
+  get(name: string): DummyDevice | undefined {
+    return this.#devices.get(name);
+  }
+
+  all(): IterableIterator<DummyDevice> {
+    return this.#devices.values();
+  }
+
+  onChange(listener: () => void): void {
+    this.#listeners.push(listener);
+  }
+
+  #notify(): void {
+    for (const listener of this.#listeners) listener();
+  }
+}
+
+function ifindexOf(option: string | undefined): number {
+  const n = Number(option ?? 0);
+  return Number.isInteger(n) && n > 0 ? n : 0;
+}
