@@ -1,0 +1,131 @@
+import { WeftError } from '../../base/errors.ts';
+import { PT_ETH } from '../../flow/layout.ts';
+import { type FrameSink, type FrameSource, NO_OFFLOAD } from '../../sys/frame.ts';
+import { interfaceIndex } from '../../sys/interface.ts';
+import { inNetns } from '../../sys/netns.ts';
+import { PacketPort } from '../../sys/packet-port.ts';
+import { TapPort } from '../../sys/tap.ts';
+import type { Packet } from '../packet/packet.ts';
+import type { PortSpec } from '../types.ts';
+import type { OutputPort } from '../userspace/core.ts';
+import type { Counters } from '../userspace/counters.ts';
+
+/** The two sides of an open device. */
+export interface Device {
+  readonly source: FrameSource;
+  readonly sink: FrameSink;
+  /** Asking costs a system call: ask only when poll says that something is there. */
+  readonly askFirst: boolean;
+  /** The error that poll reported, as an errno; 0: none. Throws if the device is gone for good. */
+  takeError(): number;
+  /** Frames that found no room since the last call. */
+  takeDropped(): number;
+  close(): void;
+}
+
+/** Port types that `openDevice` knows. */
+export const DEVICE_TYPES: ReadonlySet<string> = new Set(['system', 'tap', 'internal']);
+
+/**
+ * Opens what a port stands on, in the namespace that it names. To be called by the thread that will use
+ * it.
+ * @throws WeftError `no-such-device`, `bad-port-type`, `system-call`, `no-netns`
+ */
+export function openDevice(spec: PortSpec): Device {
+  const open = (): Device => {
+    if (spec.type === 'system') return openPacketDevice(spec.name);
+    if (spec.type === 'tap' || spec.type === 'internal') return openTap(spec.name);
+    throw new WeftError(
+      'bad-port-type',
+      `port "${spec.name}": the userspace datapath has no type "${spec.type}"`,
+      {
+        remedy: `Use one of ${[...DEVICE_TYPES].join(', ')}.`,
+      },
+    );
+  };
+  return spec.netns === undefined ? open() : inNetns(spec.netns, open);
+}
+
+function openPacketDevice(name: string): Device {
+  const ifindex = interfaceIndex(name);
+  if (ifindex === 0) {
+    throw new WeftError('no-such-device', `could not open network device ${name} (No such device)`, {
+      remedy: 'Create the device; the port opens when it appears.',
+    });
+  }
+  const port = new PacketPort({ ifindex, name });
+  return {
+    source: port,
+    sink: port,
+    askFirst: false,
+    takeError: () => port.takeError(),
+    takeDropped: () => port.takeStatistics().dropped,
+    close: () => port.close(),
+  };
+}
+
+function openTap(name: string): Device {
+  const port = new TapPort({ name });
+  return {
+    source: port,
+    sink: port,
+    askFirst: true,
+    takeError: () => {
+      throw new WeftError('no-such-device', `tap device ${name} was removed`);
+    },
+    takeDropped: () => 0,
+    close: () => port.close(),
+  };
+}
+
+/** A datapath port on a device. */
+export class DevicePort implements OutputPort {
+  readonly number: number;
+  readonly name: string;
+  readonly device: Device;
+  /** It may have frames to read. */
+  ready = true;
+  /** The device is gone: it is not asked any more. */
+  failed = false;
+  readonly #counters: Counters;
+  /** Ports with frames to flush. */
+  readonly #pending: DevicePort[];
+  #isPending = false;
+
+  constructor(number: number, name: string, device: Device, counters: Counters, pending: DevicePort[]) {
+    this.number = number;
+    this.name = name;
+    this.device = device;
+    this.#counters = counters;
+    this.#pending = pending;
+  }
+
+  transmit(packet: Packet, length: number): void {
+    const { sink } = this.device;
+    const { start } = packet;
+    // A frame without Ethernet header has no business on such a device.
+    if (packet.packetType !== PT_ETH) {
+      this.#counters.sendError(this.number);
+      return;
+    }
+    // What was cut off was part of the checksum and of the segments.
+    const offload = length === packet.length ? packet : NO_OFFLOAD;
+    if (!sink.send(packet.buffer, start, start + length, offload)) {
+      sink.flush();
+      if (!sink.send(packet.buffer, start, start + length, offload)) {
+        this.#counters.sendDropped(this.number);
+        return;
+      }
+    }
+    this.#counters.sent(this.number, length);
+    if (!this.#isPending) {
+      this.#isPending = true;
+      this.#pending.push(this);
+    }
+  }
+
+  flush(): void {
+    this.#isPending = false;
+    this.device.sink.flush();
+  }
+}

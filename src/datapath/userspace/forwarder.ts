@@ -1,0 +1,348 @@
+import { serialize } from 'node:v8';
+import { WeftError } from '../../base/errors.ts';
+import { type Flow, W_IN_PORT } from '../../flow/layout.ts';
+import { EventFd } from '../../sys/event-fd.ts';
+import { RxFrame } from '../../sys/frame.ts';
+import { POLLERR, POLLHUP, POLLIN, POLLNVAL, PollSet } from '../../sys/poll.ts';
+import { Packet } from '../packet/packet.ts';
+import { DevicePort, openDevice } from '../ports/device.ts';
+import type { DpAction, ExecuteRequest, PortSpec, UserspaceCookie } from '../types.ts';
+import { Core, packetOf } from './core.ts';
+import { Counters } from './counters.ts';
+import * as M from './messages.ts';
+import { Ring } from './ring.ts';
+
+/** Frames taken from one port before the next has its turn. */
+const BURST = 64;
+/** Commands done before ports have their turn. */
+const COMMANDS = 256;
+/** Milliseconds between two looks at the kernel's drop counters. */
+const STATISTICS_EVERY = 50;
+
+/**
+ * The forwarding thread: owns the devices, moves frames from them through the core to others, and takes
+ * commands between bursts.
+ *
+ * While there is work it never sleeps. Without, it looks again for a little while (waking up costs more
+ * than a few looks, and where there was a packet there is often another), then waits in poll for any
+ * device or for the eventfd by which the switch's thread wakes it: an idle switch uses no processor.
+ */
+export class Forwarder implements M.CommandHandler {
+  readonly #control: Int32Array;
+  readonly #answer: Uint8Array;
+  readonly #commands: Ring;
+  readonly #upcalls: UpcallWriter;
+  readonly #counters: Counters;
+  readonly #core: Core;
+  readonly #wake: EventFd;
+  readonly #spin: number;
+  readonly #tell: (message: M.WorkerMessage) => void;
+  readonly #frame = new RxFrame();
+  readonly #packet = new Packet(new Uint8Array(0));
+  #ports: DevicePort[] = [];
+  /** Ports that sent something since the last flush; they add themselves. */
+  readonly #pending: DevicePort[] = [];
+  #polls: PollSet = new PollSet(1);
+  #asks: PollSet = new PollSet(0);
+  #askPorts: DevicePort[] = [];
+  #now = 0;
+  #statisticsAt = 0;
+  /** Frames came since the last look at the drop counters. */
+  #statisticsStale = false;
+  #processed = 0;
+  #stopped = false;
+
+  constructor(setup: M.WorkerSetup, tell: (message: M.WorkerMessage) => void) {
+    this.#control = new Int32Array(setup.control);
+    this.#answer = new Uint8Array(setup.answer);
+    this.#commands = new Ring(setup.commands);
+    this.#counters = new Counters(setup.maxFlows, setup.counters);
+    this.#upcalls = new UpcallWriter(new Ring(setup.upcalls));
+    this.#wake = EventFd.of(setup.wakeFd);
+    this.#spin = setup.spinMicroseconds / 1000;
+    this.#tell = tell;
+    this.#core = new Core({
+      host: {
+        now: () => this.#now,
+        upcall: (packet, key, cookie) => this.#upcalls.put(packet, key, cookie),
+      },
+      counters: this.#counters,
+      maxFlows: setup.maxFlows,
+      maxMasks: setup.maxMasks,
+      random: seeded(setup.seed),
+    });
+    this.#rebuildPolls();
+  }
+
+  /** Works until it is told to stop. */
+  run(): void {
+    const offset = monotonic() - performance.now();
+    let idleSince = -1;
+    while (!this.#stopped) {
+      this.#now = performance.now() + offset;
+      let work = this.#takeCommands();
+      if (this.#askPorts.length > 0) this.#ask();
+      for (const port of this.#ports) if (port.ready) work += this.#receive(port);
+      while (this.#pending.length > 0) (this.#pending.pop() as DevicePort).flush();
+      if (this.#upcalls.takeNews() && Atomics.exchange(this.#control, M.CTL_MAIN_SLEEPS, 0) === 1) {
+        this.#tell({ type: 'upcalls' });
+      }
+      if (this.#statisticsStale && this.#now - this.#statisticsAt > STATISTICS_EVERY) this.#readStatistics();
+      if (work > 0) {
+        this.#statisticsStale = true;
+        idleSince = -1;
+      } else if (idleSince < 0) {
+        idleSince = this.#now;
+      } else if (this.#now - idleSince > this.#spin) {
+        this.#sleep();
+        idleSince = -1;
+      }
+    }
+    for (const port of this.#ports) port.device.close();
+    this.#polls.close();
+    this.#asks.close();
+  }
+
+  #takeCommands(): number {
+    let done = 0;
+    while (done < COMMANDS && !this.#stopped && M.takeCommand(this.#commands, this)) {
+      done++;
+      this.#processed = (this.#processed + 1) | 0;
+    }
+    if (done > 0) {
+      Atomics.store(this.#control, M.CTL_PROCESSED, this.#processed);
+      if (Atomics.load(this.#control, M.CTL_MAIN_WAITS) === 1) {
+        Atomics.notify(this.#control, M.CTL_PROCESSED);
+      }
+    }
+    return done;
+  }
+
+  #receive(port: DevicePort): number {
+    const { source } = port.device;
+    const frame = this.#frame;
+    const packet = this.#packet;
+    for (let n = 0; n < BURST; n++) {
+      let there: boolean;
+      try {
+        there = source.receive(frame);
+      } catch (error) {
+        this.#fail(port, error);
+        return n;
+      }
+      if (!there) {
+        if (port.device.askFirst) port.ready = false;
+        return n;
+      }
+      packet.attach(frame.bytes, frame.start, frame.end, frame.start - frame.headroom);
+      packet.csumStart = frame.csumStart;
+      packet.csumOffset = frame.csumOffset;
+      packet.gsoType = frame.gsoType;
+      packet.gsoSize = frame.gsoSize;
+      this.#core.receive(port.number, packet);
+      source.release();
+    }
+    return BURST;
+  }
+
+  /** Finds out which of the ports that are expensive to read have something. */
+  #ask(): void {
+    if (this.#asks.wait(0) <= 0) return;
+    this.#askPorts.forEach((port, i) => {
+      this.#happened(port, this.#asks.happened(i));
+    });
+  }
+
+  #happened(port: DevicePort, events: number): void {
+    if (events & POLLIN) port.ready = true;
+    if ((events & (POLLERR | POLLHUP | POLLNVAL)) === 0) return;
+    try {
+      port.device.takeError();
+    } catch (error) {
+      this.#fail(port, error);
+    }
+  }
+
+  #sleep(): void {
+    Atomics.store(this.#control, M.CTL_WORKER_SLEEPS, 1);
+    if (this.#commands.empty) {
+      if (this.#polls.wait(this.#statisticsStale ? STATISTICS_EVERY : -1) > 0) {
+        if (this.#polls.happened(0) !== 0) this.#wake.drain();
+        this.#ports.forEach((port, i) => {
+          const events = this.#polls.happened(i + 1);
+          if (events !== 0) this.#happened(port, events);
+        });
+      } else {
+        this.#readStatistics();
+      }
+    }
+    Atomics.store(this.#control, M.CTL_WORKER_SLEEPS, 0);
+  }
+
+  #rebuildPolls(): void {
+    this.#polls.close();
+    this.#asks.close();
+    const live = (port: DevicePort): number => (port.failed ? -1 : port.device.source.fd);
+    this.#polls = new PollSet(this.#ports.length + 1);
+    this.#polls.set(0, this.#wake.fd, POLLIN);
+    this.#ports.forEach((port, i) => {
+      this.#polls.set(i + 1, live(port), POLLIN);
+    });
+    this.#askPorts = this.#ports.filter((port) => port.device.askFirst && !port.failed);
+    this.#asks = new PollSet(this.#askPorts.length);
+    this.#askPorts.forEach((port, i) => {
+      this.#asks.set(i, live(port), POLLIN);
+    });
+  }
+
+  /** A device is gone; its port stays, silent, until the switch removes it. */
+  #fail(port: DevicePort, error: unknown): void {
+    port.failed = true;
+    port.ready = false;
+    this.#rebuildPolls();
+    this.#tell({ type: 'port-failed', name: port.name, reason: (error as Error).message });
+  }
+
+  #readStatistics(): void {
+    this.#statisticsAt = this.#now;
+    this.#statisticsStale = false;
+    for (const port of this.#ports) {
+      if (port.failed) continue;
+      const dropped = port.device.takeDropped();
+      if (dropped > 0) this.#counters.receiveDropped(port.number, dropped);
+    }
+  }
+
+  portAdd(number: number, spec: PortSpec): void {
+    let answer: M.Answer = { ok: true };
+    try {
+      const device = openDevice(spec);
+      const port = new DevicePort(number, spec.name, device, this.#counters, this.#pending);
+      this.#ports = [...this.#ports, port];
+      this.#core.setPort(number, port);
+      this.#rebuildPolls();
+    } catch (error) {
+      const { code, remedy } = error instanceof WeftError ? error : { code: 'port-failed', remedy: '' };
+      answer = { ok: false, code, message: (error as Error).message, remedy };
+    }
+    const bytes = new TextEncoder().encode(JSON.stringify(answer)).subarray(0, M.ANSWER_BYTES);
+    this.#answer.set(bytes);
+    Atomics.store(this.#control, M.CTL_ANSWER_LENGTH, bytes.length);
+  }
+  portDelete(number: number): void {
+    const port = this.#ports.find((p) => p.number === number);
+    if (port === undefined) return;
+    this.#core.setPort(number, undefined);
+    this.#ports = this.#ports.filter((p) => p !== port);
+    port.flush();
+    const at = this.#pending.indexOf(port);
+    if (at >= 0) this.#pending.splice(at, 1);
+    this.#rebuildPolls();
+    port.device.close();
+  }
+  flowPut(slot: number, key: Flow, mask: Flow, actions: readonly DpAction[]): void {
+    this.#core.putFlow(slot, key, mask, actions);
+  }
+  flowActions(slot: number, actions: readonly DpAction[]): void {
+    this.#core.setActions(slot, actions);
+  }
+  flowDelete(slot: number): void {
+    this.#core.deleteFlow(slot);
+  }
+  execute(request: ExecuteRequest): void {
+    this.#core.execute(packetOf(request), request.flow, request.actions);
+  }
+  sync(id: number): void {
+    while (this.#pending.length > 0) (this.#pending.pop() as DevicePort).flush();
+    this.#readStatistics();
+    this.#tell({ type: 'synced', id });
+  }
+  stop(): void {
+    this.#stopped = true;
+  }
+}
+
+/**
+ * Puts upcalls into the ring so that a port which floods leaves room for the others: a port may hold as
+ * much of the ring as what it holds is less than what is free.
+ */
+class UpcallWriter {
+  readonly #ring: Ring;
+  /** Port and end of each record that the reader has not passed, oldest first. */
+  #outstanding: { port: number; end: number; length: number }[] = [];
+  #oldest = 0;
+  readonly #held = new Map<number, number>();
+  readonly #cookies = new WeakMap<UserspaceCookie, Uint8Array>();
+  #news = false;
+
+  constructor(ring: Ring) {
+    this.#ring = ring;
+  }
+
+  /** Whether something was put since the last call. */
+  takeNews(): boolean {
+    const news = this.#news;
+    this.#news = false;
+    return news;
+  }
+
+  put(packet: Packet, key: Flow, cookie: UserspaceCookie | null): boolean {
+    const ring = this.#ring;
+    const port = key[W_IN_PORT];
+    const length = packet.length - packet.cutLength;
+    const cookieBytes = cookie === null ? NOTHING : this.#serialized(cookie);
+    const size = M.upcallLength(length, cookieBytes.length);
+    this.#reclaim();
+    const held = this.#held.get(port) ?? 0;
+    const free = ring.size - ((ring.head - ring.tail) >>> 0);
+    if (held + size > free || !M.putUpcall(ring, port, packet, length, key, cookieBytes)) return false;
+    this.#held.set(port, held + size);
+    this.#outstanding.push({ port, end: ring.head, length: size });
+    this.#news = true;
+    return true;
+  }
+
+  #serialized(cookie: UserspaceCookie): Uint8Array {
+    let bytes = this.#cookies.get(cookie);
+    if (bytes === undefined) {
+      bytes = serialize(cookie);
+      this.#cookies.set(cookie, bytes);
+    }
+    return bytes;
+  }
+
+  /** Forgets records that the reader has passed. */
+  #reclaim(): void {
+    const { tail } = this.#ring;
+    while (this.#oldest < this.#outstanding.length) {
+      const { port, end, length } = this.#outstanding[this.#oldest];
+      if (((end - tail) | 0) > 0) break;
+      const held = (this.#held.get(port) ?? 0) - length;
+      if (held > 0) this.#held.set(port, held);
+      else this.#held.delete(port);
+      this.#oldest++;
+    }
+    if (this.#oldest > 1024 || this.#oldest === this.#outstanding.length) {
+      this.#outstanding = this.#outstanding.slice(this.#oldest);
+      this.#oldest = 0;
+    }
+  }
+}
+
+const NOTHING = new Uint8Array(0);
+
+/** Milliseconds of the system's monotonic clock, the same in every thread. */
+export function monotonic(): number {
+  return Number(process.hrtime.bigint()) / 1e6;
+}
+
+/** Numbers in [0, 1) from a seed (mulberry32): for sampling, nothing secret. */
+function seeded(seed: number): () => number {
+  let state = seed | 0;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let t = Math.imul(state ^ (state >>> 15), 1 | state);
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
