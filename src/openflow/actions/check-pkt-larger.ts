@@ -27,10 +27,15 @@ export const checkPktLarger: ActionCodec<ActionOf<'check_pkt_larger'>> = {
     out.end(start, 24);
   },
   wire: [
-    nxForm(NXAST_CHECK_PKT_LARGER, 24, (b, context) => {
-      const { field, next } = pullHeader(b, 14, context);
-      b.expectZero(next, 24, 'NXBRC_MUST_BE_ZERO');
-      return { type: 'check_pkt_larger', dst: checkedTarget(field, b.u16(12), 1), length: b.u16(10) };
-    }),
+    nxForm(
+      NXAST_CHECK_PKT_LARGER,
+      24,
+      (b, context) => {
+        const { field, next } = pullHeader(b, 14, context);
+        b.expectZero(next, b.length, 'NXBRC_MUST_BE_ZERO');
+        return { type: 'check_pkt_larger', dst: checkedTarget(field, b.u16(12), 1), length: b.u16(10) };
+      },
+      { variable: true },
+    ),
   ],
 };

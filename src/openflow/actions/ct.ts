@@ -4,7 +4,7 @@ import { IPPROTO_TCP, IPPROTO_UDP, isIp } from '../../flow/prerequisites.ts';
 import { formatSubfield, parseSubfield } from '../../flow/subfield-text.ts';
 import { checkSubfield } from './check-field.ts';
 import { type ActionCodec, type CheckState, type FormatContext, nxForm, type ParseContext } from './codec.ts';
-import { formatNat, parseNat } from './nat.ts';
+import { formatNat, isPlainNat, parseNat } from './nat.ts';
 import { checkedSource, fieldOfShortHeader, packOfsBits, shortHeader, unpackBits, unpackOfs } from './oxm.ts';
 import { formatTable, hex, keyValues, parseTable, syntaxError, wholeInteger } from './text.ts';
 import type { Action, CtAction } from './types.ts';
@@ -140,7 +140,7 @@ export const ct: ActionCodec<CtAction> = {
           if (zone.bits !== 16) refuse('OFPBAC_BAD_SET_LEN', `a zone has 16 bits, not ${zone.bits}`);
         }
         const actions = context.nested(b.data.subarray(24), 'ct');
-        const needsCommit = actions.some((a) => a.type !== 'nat' || formatNat(a) !== 'nat');
+        const needsCommit = actions.some((a) => a.type !== 'nat' || !isPlainNat(a));
         if (needsCommit && !commit) {
           refuse('OFPBAC_BAD_ARGUMENT', 'ct without commit can have no actions but nat without arguments');
         }

@@ -139,6 +139,11 @@ function toFlags(a: NatAction): number {
   return direction | (a.persistent ? PERSISTENT : 0) | (a.hash ? HASH : 0) | (a.random ? RANDOM : 0);
 }
 
+/** Whether it says no more than that packets of connections with translations are to be translated. */
+export function isPlainNat(a: NatAction): boolean {
+  return toFlags(a) === 0 && a.addressMin.length === 0;
+}
+
 function isZero(address: Uint8Array): boolean {
   return address.every((byte) => byte === 0);
 }

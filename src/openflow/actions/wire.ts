@@ -93,6 +93,7 @@ export class ActionWriter {
     return this.buffer.slice(0, this.used);
   }
 
+  /** Makes room, perhaps in a new buffer, so that this comes before `this.buffer` is looked at. */
   private reserve(bytes: number): number {
     const at = this.used;
     const needed = at + bytes;
@@ -107,19 +108,23 @@ export class ActionWriter {
   }
 
   u8(value: number): void {
-    this.view.setUint8(this.reserve(1), value);
+    const at = this.reserve(1);
+    this.view.setUint8(at, value);
   }
 
   u16(value: number): void {
-    this.view.setUint16(this.reserve(2), value);
+    const at = this.reserve(2);
+    this.view.setUint16(at, value);
   }
 
   u32(value: number): void {
-    this.view.setUint32(this.reserve(4), value);
+    const at = this.reserve(4);
+    this.view.setUint32(at, value);
   }
 
   u64(value: bigint): void {
-    this.view.setBigUint64(this.reserve(8), value);
+    const at = this.reserve(8);
+    this.view.setBigUint64(at, value);
   }
 
   /** Big-endian, of any length; higher bits are dropped. */
@@ -133,7 +138,8 @@ export class ActionWriter {
   }
 
   bytes(data: Uint8Array): void {
-    this.buffer.set(data, this.reserve(data.length));
+    const at = this.reserve(data.length);
+    this.buffer.set(data, at);
   }
 
   zeros(n: number): void {
