@@ -171,8 +171,11 @@ export class AggregateRunner {
   #rows(group: number): number[] {
     const { indexes } = this.#source.code;
     const refs: number[] = [];
-    if (this.aggregate.groups === 0) this.#source.forEach((ref) => refs.push(ref));
-    else {
+    if (this.aggregate.groups === 0) {
+      this.#source.forEach((ref) => {
+        refs.push(ref);
+      });
+    } else {
       const next = this.#source.layout.indexAt(this.#groupIndex);
       let ref = indexes[this.#groupIndex].first(...this.#groups.codesOf(group));
       for (; ref !== 0; ref = this.#source.state.chunks[ref >>> CHUNK_BITS][(ref & CHUNK_MASK) + next])

@@ -187,7 +187,10 @@ export class Scope {
 
   #knownType(type: TypeName, span: Span): void {
     const element = elementType(type);
-    if (element !== undefined) return this.#knownType(element, span);
+    if (element !== undefined) {
+      this.#knownType(element, span);
+      return;
+    }
     if ((PRIMITIVE_TYPES as readonly string[]).includes(type) || this.opaque.has(type)) return;
     const known = [...PRIMITIVE_TYPES, ...this.opaque.keys()];
     this.#report.error(

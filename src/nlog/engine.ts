@@ -3,7 +3,8 @@ import { Changes, type RawChange, sortedOffsets } from './changes.ts';
 import { didYouMean } from './diagnostics.ts';
 import { Evaluator, type Pieces } from './evaluate.ts';
 import { Functions } from './functions.ts';
-import type { Program, Table } from './program.ts';
+import { entryOf } from './maps.ts';
+import type { Program } from './program.ts';
 import type { Relation } from './relation.ts';
 import { hasRealKey, type Schedule, schedule } from './schedule.ts';
 import { VISIBLE } from './store.ts';
@@ -277,9 +278,10 @@ export class Engine {
     const remember = (relation: Relation, codes: number[]): void => {
       const { table } = relation;
       if (!hasRealKey(table)) return;
-      let byKey = fresh.get(relation);
-      if (byKey === undefined) fresh.set(relation, (byKey = new Map()));
-      byKey.set(table.key.map((c) => codes[c]).join(), codes);
+      entryOf(fresh, relation, () => new Map<string, number[]>()).set(
+        table.key.map((c) => codes[c]).join(),
+        codes,
+      );
     };
     const result: unknown = fn({
       insert: (name, row) => {
@@ -366,11 +368,9 @@ export class Engine {
     const changes = new Changes(
       raw.map((r) => ({
         ...r,
-        codecs: r.table.columns.map((c) => {
-          let f = frozen.get(c.type);
-          if (f === undefined) frozen.set(c.type, (f = this.#values.codec(c.type).frozen()));
-          return f;
-        }),
+        codecs: r.table.columns.map((c) =>
+          entryOf(frozen, c.type, () => this.#values.codec(c.type).frozen()),
+        ),
       })),
       { rowsIn: this.#evaluator.rowsIn, derivations: this.#evaluator.derivations, rowsChanged },
     );

@@ -1,4 +1,5 @@
 import { WeftError } from '../base/errors.ts';
+import { entryOf } from './maps.ts';
 import type { Stratum, Table } from './program.ts';
 import type { Relation } from './relation.ts';
 import { type Consumers, hasRealKey, type Occurrence, type Schedule } from './schedule.ts';
@@ -152,8 +153,7 @@ export class Evaluator {
         again = true;
         yield* this.#batch(relation, consumers, refs, -1);
         mark(relation, refs, false);
-        let list = gone.get(relation);
-        if (list === undefined) gone.set(relation, (list = new IntList()));
+        const list = entryOf(gone, relation, () => new IntList());
         forEach(refs, (r) => list.push(r));
       }
     }

@@ -1,3 +1,4 @@
+import { entryOf } from './maps.ts';
 import {
   type Arg,
   type Atom,
@@ -143,8 +144,6 @@ export class IndexCatalogue {
   }
 
   of(table: Table): (readonly number[])[] {
-    let list = this.#byTable.get(table);
-    if (list === undefined) this.#byTable.set(table, (list = []));
-    return list;
+    return entryOf(this.#byTable, table, () => []);
   }
 }

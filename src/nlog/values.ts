@@ -1,4 +1,5 @@
 import { WeftError } from '../base/errors.ts';
+import { entryOf } from './maps.ts';
 import { elementType, type OpaqueType, type TypeName, UUID, type Value } from './types.ts';
 
 /*
@@ -178,9 +179,7 @@ export class Values {
   sweep(mark: (use: (type: TypeName, code: number) => void) => void): number {
     const marks = new Map<Pool<unknown>, Uint8Array>();
     const marksOf = (pool: Pool<unknown>): Uint8Array => {
-      let m = marks.get(pool);
-      if (m === undefined) marks.set(pool, (m = new Uint8Array(pool.values.length)));
-      return m;
+      return entryOf(marks, pool, () => new Uint8Array(pool.values.length));
     };
     const intMarks = marksOf(this.#ints);
     const markers = new Map<TypeName, (code: number) => void>();
@@ -220,15 +219,11 @@ export class Values {
   }
 
   #pool(type: TypeName): Pool<Value> {
-    let pool = this.#pools.get(type);
-    if (pool === undefined) this.#pools.set(type, (pool = new Pool<Value>()));
-    return pool;
+    return entryOf(this.#pools, type, () => new Pool<Value>());
   }
 
   #listPool(type: TypeName): Pool<Int32Array> {
-    let pool = this.#listPools.get(type);
-    if (pool === undefined) this.#listPools.set(type, (pool = new Pool<Int32Array>()));
-    return pool;
+    return entryOf(this.#listPools, type, () => new Pool<Int32Array>());
   }
 
   #make(type: TypeName): Codec {

@@ -1,4 +1,5 @@
 import type { Report } from './diagnostics.ts';
+import { entryOf } from './maps.ts';
 import type { Aggregate, Rule, Table } from './program.ts';
 
 /** What is not wrong but probably not meant: tables and columns that nothing reads or writes. */
@@ -18,8 +19,7 @@ export function warnings(
     for (const l of rule.body) {
       if (l.kind !== 'atom') continue;
       readers.add(l.table);
-      let columns = read.get(l.table);
-      if (columns === undefined) read.set(l.table, (columns = new Set()));
+      const columns = entryOf(read, l.table, () => new Set<number>());
       l.args.forEach((a, i) => {
         if (a.kind !== 'any') columns.add(i);
       });
