@@ -72,23 +72,23 @@ export const W_IPV6_DST = 64;
 export const W_IPV6_LABEL = 68;
 /** nw_frag (8; bit 0 any fragment, bit 1 later fragment) | nw_tos (8) | nw_ttl (8) | nw_proto (8; ARP: opcode). */
 export const W_NW = 69;
-export const W_ND_TARGET = 70;
-/** arp_sha or nd_sll (48) | arp_tha or nd_tll (48) over three words. */
-export const W_ARP_HA = 74;
-/** tcp_flags (16; low 12 bits) | 0 (16). */
-export const W_TCP_FLAGS = 77;
-/** nsh flags (8) | mdtype (8) | np (8) | ttl (8). */
-export const W_NSH = 78;
-/** nsh service path id (24) | service index (8). */
-export const W_NSH_PATH = 79;
-export const W_NSH_CONTEXT = 80;
 /** Original direction tuple of the connection, from conntrack. */
-export const W_CT_NW_SRC = 84;
-export const W_CT_NW_DST = 85;
-export const W_CT_IPV6_SRC = 86;
-export const W_CT_IPV6_DST = 90;
+export const W_CT_NW_SRC = 70;
+export const W_CT_NW_DST = 71;
+export const W_CT_IPV6_SRC = 72;
+export const W_CT_IPV6_DST = 76;
 
-// --- L4 ---------------------------------------------------------------------------------------------
+// --- L4, and what lookups leave for the end ------------------------------------------------------------
+export const W_ND_TARGET = 80;
+/** arp_sha or nd_sll (48) | arp_tha or nd_tll (48) over three words. */
+export const W_ARP_HA = 84;
+/** tcp_flags (16; low 12 bits) | 0 (16). */
+export const W_TCP_FLAGS = 87;
+/** nsh flags (8) | mdtype (8) | np (8) | ttl (8). */
+export const W_NSH = 88;
+/** nsh service path id (24) | service index (8). */
+export const W_NSH_PATH = 89;
+export const W_NSH_CONTEXT = 90;
 /** tp_src (16; ICMP type) | tp_dst (16; ICMP code). */
 export const W_TP = 94;
 /** ct_tp_src (16) | ct_tp_dst (16). */
@@ -112,7 +112,7 @@ export const N_TUN_METADATA_FIELDS = 64;
 export const FLOW_WORDS = 164;
 
 /** First word of each classifier stage after the first, and the end: metadata, L2, L3, L4. */
-export const STAGE_ENDS = [W_ETH, W_NW_SRC, W_TP, FLOW_BASE_WORDS] as const;
+export const STAGE_ENDS = [W_ETH, W_NW_SRC, W_ND_TARGET, FLOW_BASE_WORDS] as const;
 
 /** Bit of an `nw_frag` value: the packet is a fragment. */
 export const FRAG_ANY = 1;

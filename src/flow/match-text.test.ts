@@ -33,7 +33,7 @@ const CONTEXTS: readonly { readonly words: string; readonly met: readonly Prereq
   { words: 'mpls', met: ['mpls'] },
   { words: 'dl_type=0x8848', met: ['mpls'] },
   { words: 'dl_type=0x894f,nsh_mdtype=1', met: ['nsh'] },
-  { words: 'ct_state=+trk+est,ip', met: ['ipv4', 'ip', 'ct'] },
+  { words: 'ct_state=+trk+est,ip,ct_nw_proto=6', met: ['ipv4', 'ip', 'ct'] },
 ];
 
 /**

@@ -1,0 +1,60 @@
+/**
+ * The hash of classifier keys, and code generated for a mask: the same loop as the general one with
+ * the mask's words and bits as constants. A subtable that is looked up often gets such code;
+ * classifier.test.ts holds both against each other, docs/flow.md has what it brings.
+ */
+import { FLOW_WORDS } from './layout.ts';
+import type { MiniMask } from './minimatch.ts';
+
+/** The row that a packet falls in, or -1. */
+export type Finder = (
+  flow: Uint32Array,
+  values: Uint32Array,
+  slots: Int32Array,
+  hashes: Uint32Array,
+) => number;
+
+const MULTIPLIERS = new Int32Array(FLOW_WORDS);
+{
+  // Odd numbers from a fixed xorshift; what matters is that no two are alike.
+  let x = 0x2545f491;
+  for (let i = 0; i < FLOW_WORDS; i++) {
+    x ^= x << 13;
+    x ^= x >>> 17;
+    x ^= x << 5;
+    MULTIPLIERS[i] = x | 1;
+  }
+}
+
+/** What the i-th word of a mask is multiplied with. */
+export function hashMultiplier(i: number): number {
+  return MULTIPLIERS[i];
+}
+
+/** Makes a sum of products into a hash whose low bits are good. */
+export function finishHash(sum: number): number {
+  const h = Math.imul(sum ^ (sum >>> 15), 0x85ebca77);
+  return h ^ (h >>> 13);
+}
+
+/** Generates the lookup of a mask. Its text holds numbers from the mask alone. */
+export function compileFinder(mask: MiniMask): Finder {
+  const n = mask.length;
+  const load = (i: number) => {
+    const word = `f[${mask.words[i]}]`;
+    return mask.masks[i] === 0xffffffff ? word : `${word}&${mask.masks[i] | 0}`;
+  };
+  const lines: string[] = ['let s=0,w=0;'];
+  for (let i = 0; i < n; i++) {
+    lines.push(`w=${load(i)};s=s+Math.imul(w^(w>>>16),${MULTIPLIERS[i]})|0;`);
+  }
+  lines.push('let h=Math.imul(s^(s>>>15),0x85ebca77);h=h^(h>>>13);const m=slots.length-1;');
+  lines.push('for(let i=h&m;slots[i]!==0;i=(i+1)&m){const r=slots[i]-1;if((hashes[r]^h)!==0)continue;');
+  const compare: string[] = [];
+  for (let i = 0; i < n; i++) {
+    const diff = `(f[${mask.words[i]}]^v[b+${i}])`;
+    compare.push(mask.masks[i] === 0xffffffff ? diff : `(${diff}&${mask.masks[i] | 0})`);
+  }
+  lines.push(`const b=r*${n};if((${compare.join('|') || '0'})===0)return r;}return -1;`);
+  return new Function('f', 'v', 'slots', 'hashes', lines.join('\n')) as Finder;
+}
