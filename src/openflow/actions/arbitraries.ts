@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import type { Field, Subfield } from '../../flow/field.ts';
+import type { Field, FieldFormat, Subfield } from '../../flow/field.ts';
 import { fieldOnes, isValueValid } from '../../flow/field-access.ts';
 import { F, FIELDS } from '../../flow/fields.ts';
 import { OFPP_CONTROLLER, OFPP_IN_PORT, OFPP_LOCAL, OFPP_NONE, OFPP_NORMAL } from '../constants.ts';
@@ -24,6 +24,11 @@ const physicalPort = fc.integer({ min: 0, max: 0xfeff });
 const outputPort = fc.oneof(physicalPort, fc.constantFrom(OFPP_IN_PORT, OFPP_LOCAL, OFPP_NORMAL));
 const table = fc.integer({ min: 0, max: 254 });
 const CT_FIELDS: ReadonlySet<Field> = new Set([F.ctMark, F.ctLabel]);
+
+/** Formats in which any value of a field can be written. */
+const PLAIN_FORMATS: ReadonlySet<FieldFormat> = new Set<FieldFormat>([
+  ...(['decimal', 'hexadecimal', 'ethernet', 'ipv4', 'ipv6'] as const),
+]);
 
 /** Fields with a number, without those whose width a switch's table decides. */
 const named = FIELDS.filter((f) => f.numbers.length > 0 && !f.variableLength);
@@ -51,7 +56,7 @@ function below(bits: number): fc.Arbitrary<bigint> {
   return fc.bigInt({ min: 0n, max: (1n << BigInt(bits)) - 1n });
 }
 
-function valueOf(field: Field): fc.Arbitrary<bigint> {
+function fieldValue(field: Field): fc.Arbitrary<bigint> {
   const arbitrary = below(field.bits).filter((value) => isValueValid(field, value));
   if (field === F.vlanVid) return arbitrary.map((vid) => vid | 0x1000n);
   if (field === F.nwTos) return below(6).map((dscp) => dscp << 2n);
@@ -60,19 +65,17 @@ function valueOf(field: Field): fc.Arbitrary<bigint> {
 }
 
 function setFieldOf(fields: readonly Field[]): fc.Arbitrary<SetFieldAction> {
-  const whole = fc
-    .constantFrom(...fields.filter((f) => f !== F.inPortOxm))
-    .chain((field) =>
-      valueOf(field).map(
-        (value): SetFieldAction => ({
-          type: 'set_field',
-          field,
-          value,
-          mask: wholeMask(field),
-          form: 'set_field',
-        }),
-      ),
-    );
+  const whole = fc.constantFrom(...fields.filter((f) => f !== F.inPortOxm)).chain((field) =>
+    fieldValue(field).map(
+      (value): SetFieldAction => ({
+        type: 'set_field',
+        field,
+        value,
+        mask: wholeMask(field),
+        form: 'set_field',
+      }),
+    ),
+  );
   const load = loadSubfield(fields.filter(hasShortHeader)).chain(({ field, ofs, bits }) =>
     below(bits).map(
       (value): SetFieldAction => ({
@@ -159,7 +162,7 @@ const learnSpec: fc.Arbitrary<LearnSpec> = fc.oneof(
   subfieldOf(short).map((src): LearnSpec => ({ kind: 'output', src })),
   moveOf(short, short).map(({ src, dst }): LearnSpec => ({ kind: 'match', src, dst })),
   moveOf(short, short).map(({ src, dst }): LearnSpec => ({ kind: 'load', src, dst })),
-  subfieldOf(short.filter((f) => f.bits === 8 * f.bytes && f.format !== 'of10-port')).chain((dst) =>
+  subfieldOf(short.filter((f) => f.bits === 8 * f.bytes && PLAIN_FORMATS.has(f.format))).chain((dst) =>
     fc
       .tuple(below(dst.bits), fc.constantFrom('match' as const, 'load' as const))
       .map(([src, kind]): LearnSpec => ({ kind, dst, src })),

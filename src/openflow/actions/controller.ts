@@ -192,7 +192,10 @@ function decodeProperties(b: ActionBytes): ControllerAction {
       }
       case FIRST_EXPERIMENTER:
         if (length < 12) refuse('OFPBPC_BAD_LEN', `an experimenter property of ${length} bytes is too short`);
-        refuse('OFPBPC_BAD_EXPERIMENTER', 'a controller action has no experimenter properties');
+        refuse(
+          b.u32(at + 4) === 0 ? 'OFPBPC_BAD_EXPERIMENTER' : 'OFPBPC_BAD_EXP_TYPE',
+          'a controller action has no experimenter properties',
+        );
         break;
       default:
         refuse('OFPBPC_BAD_TYPE', `a controller action has no property ${type}`);

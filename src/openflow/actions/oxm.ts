@@ -13,6 +13,9 @@ import { type ActionBytes, type ActionWriter, refuse } from './wire.ts';
  * followed by a 32-bit experimenter id, which `length` includes.
  */
 
+/** No field's header claims more bytes. */
+const LONGEST_VALUE = 127;
+
 /** All ones over the bytes of a field's value: the mask of an action that sets the field whole. */
 export function wholeMask(field: Field): bigint {
   return (1n << BigInt(8 * field.bytes)) - 1n;
@@ -85,7 +88,8 @@ export function fieldOfShortHeader(word: number, context: DecodeContext): Field 
   const hasMask = (word & 0x100) !== 0;
   const length = hasMask ? (word & 0xff) >>> 1 : word & 0xff;
   const oxmClass = word >>> 16;
-  const field = oxmClass === OXM_CLASS_EXPERIMENTER ? null : fieldByNumber(oxmClass, (word >>> 9) & 0x7f);
+  const known = oxmClass !== OXM_CLASS_EXPERIMENTER && length <= LONGEST_VALUE;
+  const field = known ? fieldByNumber(oxmClass, (word >>> 9) & 0x7f) : null;
   if (field === null || (length !== field.bytes && !field.variableLength)) {
     refuse('OFPBAC_BAD_SET_TYPE', `no field has the header 0x${word.toString(16).padStart(8, '0')}`);
   }
@@ -125,11 +129,15 @@ function pull(b: ActionBytes, at: number, strict: boolean, context: DecodeContex
   const hasMask = (word & 0x100) !== 0;
   const payload = experimental ? length - 4 : length;
   const valueBytes = hasMask ? payload >>> 1 : payload;
-  const field = fieldByNumber(oxmClass, (word >>> 9) & 0x7f, experimental ? b.u32(at + 4) : 0);
+  const exactLength = valueBytes + (experimental ? 4 : 0);
+  const experimenter = experimental ? b.u32(at + 4) : 0;
+  const field =
+    exactLength <= LONGEST_VALUE ? fieldByNumber(oxmClass, (word >>> 9) & 0x7f, experimenter) : null;
   if (field === null || (valueBytes !== field.bytes && !field.variableLength)) {
     const header = `0x${word.toString(16).padStart(8, '0')}`;
     if (!strict) refuse('OFPBMC_BAD_FIELD', `no field has the OXM header ${header}`);
-    const error: OfErrorName = field !== null && length > 0 ? 'OFPBAC_BAD_SET_LEN' : 'OFPBAC_BAD_SET_TYPE';
+    const error: OfErrorName =
+      field !== null && exactLength > 0 ? 'OFPBAC_BAD_SET_LEN' : 'OFPBAC_BAD_SET_TYPE';
     refuse(error, `no field that can be set has the OXM header ${header}`);
   }
   return { field: mapped(field, context), hasMask, payload, next: at + (experimental ? 8 : 4) };
