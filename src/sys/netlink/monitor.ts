@@ -5,6 +5,7 @@
 import { Worker } from 'node:worker_threads';
 import { EventFd } from '../event-fd.ts';
 import { close } from '../libc.ts';
+import { siblingModule } from '../worker-url.ts';
 import {
   type Address,
   type Neighbour,
@@ -86,7 +87,7 @@ export class HostMonitor {
     const groups = topics.flatMap((t) => GROUPS[t]).reduce((mask, group) => mask | (1 << (group - 1)), 0);
     this.fd = openNetlink(NETLINK_ROUTE, groups);
     this.stop = EventFd.create();
-    this.worker = new Worker(new URL('./monitor-worker.ts', import.meta.url), {
+    this.worker = new Worker(siblingModule(import.meta.url, 'monitor-worker'), {
       workerData: { fd: this.fd, stop: this.stop.fd },
     });
     this.worker.unref();

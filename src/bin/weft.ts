@@ -1,0 +1,36 @@
+/** `weft`: finds the command and runs it. Add a command by adding a row. */
+import { readFileSync } from 'node:fs';
+import { release } from 'node:os';
+import { type CommandEntry, runCommand } from '../cli/command.ts';
+
+const COMMANDS: readonly CommandEntry[] = [
+  {
+    name: 'doctor',
+    summary: 'try what this machine can do, and say what to change',
+    load: () => import('./doctor/command.ts'),
+  },
+];
+
+interface PackageJson {
+  version: string;
+}
+
+function version(json: boolean): string {
+  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
+  const weft = (JSON.parse(text) as PackageJson).version;
+  const facts = {
+    weft,
+    node: process.versions.node,
+    platform: `${process.platform}-${process.arch}`,
+    kernel: release(),
+  };
+  if (json) return `${JSON.stringify(facts)}\n`;
+  return `weft ${facts.weft}\nnode ${facts.node} on ${facts.platform}, kernel ${facts.kernel}\n`;
+}
+
+process.exitCode = await runCommand(
+  COMMANDS,
+  process.argv.slice(2),
+  { out: (text) => void process.stdout.write(text), err: (text) => void process.stderr.write(text) },
+  version,
+);
