@@ -21,6 +21,8 @@ import { queueCodecs } from './messages/queue.ts';
 import { roleCodecs } from './messages/role.ts';
 import { switchCodecs } from './messages/switch.ts';
 import { symmetricCodecs } from './messages/symmetric.ts';
+import { tableCodecs } from './messages/table.ts';
+import { tableFeaturesCodecs } from './messages/table-features.ts';
 import {
   checkLength,
   HEADER_LENGTH,
@@ -76,6 +78,8 @@ const codecs: ReadonlyMap<OfKind, Codec> = new Map(
     ...bundleCodecs,
     ...niciraCodecs,
     ...ctFlushCodecs,
+    ...tableCodecs,
+    ...tableFeaturesCodecs,
   ].flatMap((c) => c.kinds.map((kind) => [kind, c] as const)),
 );
 

@@ -95,6 +95,14 @@ export function writeProperty(w: Writer, type: number, body: () => void, nested 
   w.pad(8, start);
 }
 
+/** Writes a 16-bit number, whose property OpenFlow pads to 8 bytes and counts the padding in. */
+export function writeU16Property(w: Writer, type: number, value: number): void {
+  writeProperty(w, type, () => {
+    w.u16(value);
+    w.u16(0);
+  });
+}
+
 /** Writes an experimenter's property. */
 export function writeExperimenterProperty(
   w: Writer,

@@ -1,7 +1,13 @@
 import type { Reader, Writer } from '../bytes.ts';
 import { type Codec, codec, head, reject } from '../family.ts';
 import type { Header } from '../header.ts';
-import { nestedPayload, type Property, readProperties, writeProperty } from '../properties.ts';
+import {
+  nestedPayload,
+  type Property,
+  readProperties,
+  writeProperty,
+  writeU16Property,
+} from '../properties.ts';
 
 /** One direction of a connection; what is not given is 0 or empty. */
 export interface CtTuple {
@@ -117,13 +123,13 @@ function writeTuple(w: Writer, type: number, tuple: CtTuple | null, ipProto: num
       if (!isZero(tuple.src)) writeProperty(w, SRC, () => w.put(tuple.src));
       if (!isZero(tuple.dst)) writeProperty(w, DST, () => w.put(tuple.dst));
       if (ipProto === IPPROTO_ICMP || ipProto === IPPROTO_ICMPV6) {
-        writeProperty(w, ICMP_ID, () => w.u16(tuple.icmpId));
+        writeU16Property(w, ICMP_ID, tuple.icmpId);
         writeProperty(w, ICMP_TYPE, () => w.u8(tuple.icmpType));
         writeProperty(w, ICMP_CODE, () => w.u8(tuple.icmpCode));
         return;
       }
-      if (tuple.srcPort !== 0) writeProperty(w, SRC_PORT, () => w.u16(tuple.srcPort));
-      if (tuple.dstPort !== 0) writeProperty(w, DST_PORT, () => w.u16(tuple.dstPort));
+      if (tuple.srcPort !== 0) writeU16Property(w, SRC_PORT, tuple.srcPort);
+      if (tuple.dstPort !== 0) writeU16Property(w, DST_PORT, tuple.dstPort);
     },
     true,
   );
@@ -157,7 +163,7 @@ const ctFlush = codec(
     writeTuple(w, ORIG_TUPLE, m.orig, m.ipProto);
     writeTuple(w, REPLY_TUPLE, m.reply, m.ipProto);
     const { zone } = m;
-    if (zone !== null) writeProperty(w, ZONE, () => w.u16(zone));
+    if (zone !== null) writeU16Property(w, ZONE, zone);
   },
 );
 

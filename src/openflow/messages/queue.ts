@@ -3,7 +3,7 @@ import { OFPP_ALL, OFPP_ANY, OFPP_MAX, OFPQ_ALL, UINT32_MAX } from '../constants
 import { type Codec, codec, head, multipartHead, reject } from '../family.ts';
 import type { Header, Multipart } from '../header.ts';
 import { portFromWire16, portFromWire32, portToWire16 } from '../ports.ts';
-import { readProperties, writeProperty } from '../properties.ts';
+import { readProperties, writeU16Property } from '../properties.ts';
 import { OF10, OF12, OF13, OF14 } from '../version.ts';
 
 export interface QueueStats {
@@ -220,7 +220,7 @@ function writeQueueConfig(w: Writer, q: QueueConfig, version: number): void {
   const rate = (type: number, value: number | null): void => {
     if (value === null) return;
     if (version >= OF14) {
-      writeProperty(w, type, () => w.u16(value));
+      writeU16Property(w, type, value);
       return;
     }
     w.u16(type);
