@@ -13,6 +13,7 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, writeSync } from 'node:fs';
+import { flushCompileCache } from 'node:module';
 import { constants } from 'node:os';
 import type { Readable } from 'node:stream';
 import type { DaemonDefinition } from './daemon.ts';
@@ -146,6 +147,8 @@ export async function launch(
   if (role !== 'daemon' && monitored) return monitor(program, role === 'monitor');
   const [{ runDaemon }, { daemon }] = await Promise.all([import('./daemon.ts'), load()]);
   await runDaemon(daemon, argv, role === undefined ? undefined : signalReady, crash);
+  // What bin/ and compat/ have Node keep of compiled code; by itself it would do so only at its end.
+  flushCompileCache();
 }
 
 /** The number of a signal, for the log. */

@@ -1,5 +1,6 @@
 /** What a probe is, and how its findings are told. */
 import { WeftError } from '../../base/errors.ts';
+import { SystemError } from '../../sys/libc.ts';
 
 /** What a probe belongs to: `switch` must work for any switch; the rest makes it faster or comparable. */
 export type ProbeGroup = 'switch' | 'fast path' | 'tunnels' | 'peers';
@@ -10,6 +11,9 @@ export const GROUPS: Readonly<Record<ProbeGroup, string>> = {
   tunnels: 'Tunnels by the kernel need',
   peers: 'Tests and comparisons use',
 };
+
+/** What to do where a right is missing. */
+export const ROOT_REMEDY = 'run as root, or in a container with CAP_NET_ADMIN, CAP_NET_RAW and CAP_SYS_ADMIN';
 
 /** A capability, tried by doing it. */
 export interface Probe {
@@ -38,7 +42,8 @@ export function examine(probes: readonly Probe[]): Finding[] {
       return { name, group, ok: true, reason: run(), remedy: '' };
     } catch (error) {
       if (!(error instanceof Error)) throw error;
-      const own = error instanceof WeftError ? error.remedy : '';
+      const forbidden = error instanceof SystemError && ['EPERM', 'EACCES'].includes(error.errnoName);
+      const own = forbidden ? ROOT_REMEDY : error instanceof WeftError ? error.remedy : '';
       return { name, group, ok: false, reason: error.message, remedy: own || remedy };
     }
   });

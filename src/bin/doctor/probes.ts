@@ -22,9 +22,8 @@ import { inNewNetns } from '../../sys/netns.ts';
 import { PacketPort } from '../../sys/packet-port.ts';
 import { POLLIN, PollSet } from '../../sys/poll.ts';
 import { TapPort } from '../../sys/tap.ts';
-import type { Probe } from './probe.ts';
+import { type Probe, ROOT_REMEDY } from './probe.ts';
 
-const ROOT_REMEDY = 'run as root, or in a container with CAP_NET_ADMIN, CAP_NET_RAW and CAP_SYS_ADMIN';
 const BPF_REMEDY = 'needs root (CAP_BPF, CAP_NET_ADMIN) and a kernel of 6.6 or newer with CONFIG_BPF_SYSCALL';
 
 /** Two instructions: r0 = `verdict`; exit. */
