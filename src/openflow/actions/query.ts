@@ -1,5 +1,4 @@
 import { OFPP_CONTROLLER } from '../constants.ts';
-import { formatActions } from './list.ts';
 import type { Action } from './types.ts';
 
 /** Every action of a list and of the lists inside it. */
@@ -32,7 +31,29 @@ export function meterOf(actions: readonly Action[]): number | null {
   return null;
 }
 
-/** Whether two lists are the same actions in the same form: they read the same. */
+/** Members that say how an action came, or what is known of its flow, not what it does. */
+const NOTES: ReadonlySet<string> = new Set(['wire', 'flowHasVlan', 'flowProto']);
+
+/** Whether two lists are the same actions in the same order. Notes on them (see {@link Action}) don't count. */
 export function actionsEqual(a: readonly Action[], b: readonly Action[]): boolean {
-  return a === b || (a.length === b.length && formatActions(a) === formatActions(b));
+  return same(a, b);
+}
+
+function same(a: unknown, b: unknown): boolean {
+  if (a === b) return true;
+  if (typeof a !== 'object' || typeof b !== 'object' || a === null || b === null) return false;
+  if (Array.isArray(a) || a instanceof Uint8Array) return sameItems(a, b);
+  const [x, y] = [a as Record<string, unknown>, b as Record<string, unknown>];
+  // A field is told by its number: there may be one of the catalogue and one with a place of its own.
+  if ('prerequisite' in x) return x.id === y.id && x.bits === y.bits;
+  const keys = Object.keys(x).filter((key) => !NOTES.has(key));
+  const others = Object.keys(y).filter((key) => !NOTES.has(key));
+  return keys.length === others.length && keys.every((key) => same(x[key], y[key]));
+}
+
+function sameItems(a: ArrayLike<unknown>, b: object): boolean {
+  if (!Array.isArray(b) && !(b instanceof Uint8Array)) return false;
+  if (a.length !== b.length) return false;
+  for (let i = 0; i < a.length; i++) if (!same(a[i], b[i])) return false;
+  return true;
 }
