@@ -129,7 +129,8 @@ export class Writer {
   }
 
   u8(value: number): void {
-    this.view.setUint8(this.zeros(1), value);
+    const at = this.zeros(1);
+    this.view.setUint8(at, value);
   }
 
   u16(value: number): void {

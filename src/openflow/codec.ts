@@ -12,6 +12,11 @@ import { ctFlushCodecs } from './messages/ct-flush.ts';
 import { flowModCodecs } from './messages/flow-mod.ts';
 import { flowRemovedCodecs } from './messages/flow-removed.ts';
 import { flowStatsCodecs } from './messages/flow-stats.ts';
+import { forwardCodecs } from './messages/forward.ts';
+import { groupCodecs } from './messages/group.ts';
+import { groupStatsCodecs } from './messages/group-stats.ts';
+import { meterCodecs } from './messages/meter.ts';
+import { monitorCodecs } from './messages/monitor.ts';
 import { niciraCodecs } from './messages/nicira.ts';
 import { packetInCodecs } from './messages/packet-in.ts';
 import { packetOutCodecs } from './messages/packet-out.ts';
@@ -79,6 +84,11 @@ const codecs: ReadonlyMap<OfKind, Codec> = new Map(
     ...niciraCodecs,
     ...ctFlushCodecs,
     ...tableCodecs,
+    ...groupCodecs,
+    ...groupStatsCodecs,
+    ...meterCodecs,
+    ...monitorCodecs,
+    ...forwardCodecs,
     ...tableFeaturesCodecs,
   ].flatMap((c) => c.kinds.map((kind) => [kind, c] as const)),
 );
@@ -150,7 +160,7 @@ function decodeNested<K extends OfKind>(
   if (!nestable) throw new OfError('OFPBRC_BAD_TYPE', 'a message within a message within a message');
   const message = decode(bytes, options, false);
   if (!kinds.some((kind) => kind === message.kind)) {
-    throw new OfError('OFPBRC_BAD_TYPE', `a ${message.kind} stands where only ${kinds.join(', ')} can`);
+    throw new OfError('OFPBFC_MSG_UNSUP', `a ${message.kind} stands where only ${kinds.join(', ')} can`);
   }
   return message as OfMessageOf<K>;
 }
@@ -167,7 +177,9 @@ export function encodeMessage(message: OfMessage, options: CodecOptions = {}): U
     const which = variant === undefined ? kind : `${variant} ${kind}`;
     throw new OfError('OFPBRC_BAD_TYPE', `${versionName(version)} has no ${which}`);
   }
-  const out = new MessageWriter(raw, version as OfVersion, xid, options);
+  const out = new MessageWriter(raw, version as OfVersion, xid, options, (inner) =>
+    encodeOne(inner, options),
+  );
   codecOf(kind).encode(message, out);
   return out.finish('more' in message && message.more);
 }

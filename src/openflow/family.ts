@@ -42,7 +42,17 @@ export class MessageWriter {
   private readonly xid: number;
   private readonly done: Uint8Array[] = [];
 
-  constructor(raw: RawMessage, version: OfVersion, xid: number, options: CodecOptions) {
+  /** Encodes a whole message to stand inside this one. */
+  readonly nested: (message: OfMessage) => Uint8Array;
+
+  constructor(
+    raw: RawMessage,
+    version: OfVersion,
+    xid: number,
+    options: CodecOptions,
+    nested: (message: OfMessage) => Uint8Array,
+  ) {
+    this.nested = nested;
     this.raw = raw;
     this.version = version;
     this.variant = raw.variant;

@@ -49,12 +49,14 @@ export function writeMatch(w: Writer, match: Match, version: number): void {
   writeOxmMatch(w, match, version);
 }
 
-/** Writes an OXM match with its header, padded to a multiple of 8. */
-export function writeOxmMatch(w: Writer, match: Match, version: number): void {
+/** Writes an OXM match with its header, padded to a multiple of 8. Returns its length without padding. */
+export function writeOxmMatch(w: Writer, match: Match, version: number): number {
   const start = w.length;
   w.u16(OFPMT_OXM);
   w.u16(0);
   writeOxmList(w, match, version);
-  w.setU16(start + 2, w.length - start);
+  const length = w.length - start;
+  w.setU16(start + 2, length);
   w.pad(8, start);
+  return length;
 }
