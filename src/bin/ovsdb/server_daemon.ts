@@ -170,7 +170,9 @@ async function start(daemon: Daemon): Promise<void> {
   main.tick();
   daemon.onExit(() => main.close());
   const command = daemon.value('run');
-  if (command === undefined) daemon.log.module('ovsdb_server').info(daemonDefinition.version[0]);
+  // Said after the terminal is left: a detached start prints nothing.
+  if (command === undefined)
+    setImmediate(() => daemon.log.module('ovsdb_server').info(daemonDefinition.version[0]));
   else runCommand(daemon, command);
 }
 

@@ -25,7 +25,7 @@ export interface ExecuteOptions {
   readonly readOnly: boolean;
   /** Whether the client holds the lock. */
   readonly ownsLock: (name: string) => boolean;
-  /** How long the request has waited for its "wait" operations, in milliseconds. */
+  /** How long the request has waited for its "wait" operations, in whole milliseconds. */
   readonly elapsed: number;
 }
 
@@ -308,7 +308,7 @@ function wait(x: Execution, parser: ObjectParser): JsonObject {
   if (timeoutJson !== undefined && elapsed >= timeoutJson) {
     throw new OvsdbError(
       'timed out',
-      elapsed > 0 ? `"wait" timed out after ${Math.floor(elapsed)} ms` : '"where" clause test failed',
+      elapsed > 0 ? `"wait" timed out after ${elapsed} ms` : '"where" clause test failed',
     );
   }
   throw new MustWait();

@@ -241,8 +241,8 @@ export class Transaction {
 
   #adjust(holder: ChangedRow, column: Column, datum: Datum, delta: 1 | -1): void {
     forEachReference(column.type, datum, isStrongRef, (base, uuid) => {
-      if (uuid === holder.uuid) return;
       const target = this.db.table(base.refTable as string);
+      if (uuid === holder.uuid && target === holder.table) return;
       const record = this.#recordOf(target, uuid);
       if (record === undefined) {
         throw new OvsdbError(
@@ -274,8 +274,9 @@ export class Transaction {
       for (let i = 0; i < row.fields.length; i++) change.columns[i] = true;
       for (const column of change.table.strongColumns) {
         forEachReference(column.type, row.fields[column.index], isStrongRef, (base, uuid) => {
-          if (uuid === row.uuid) return;
-          const record = this.#recordOf(this.db.table(base.refTable as string), uuid);
+          const target = this.db.table(base.refTable as string);
+          if (uuid === row.uuid && target === row.table) return;
+          const record = this.#recordOf(target, uuid);
           if (record !== undefined && --record.refs === 0) garbage.push(record);
         });
       }

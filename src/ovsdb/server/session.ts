@@ -222,7 +222,7 @@ export class Session implements LockHolder {
     const outcome = execute(db, request.params, {
       readOnly: this.readOnly,
       ownsLock: (name) => this.#server.locks.owner(name) === this,
-      elapsed: this.#server.clock.now() - since,
+      elapsed: Math.floor(this.#server.clock.now() - since),
     });
     if (outcome.kind === 'waiting') {
       this.#keepWaiting(key, waiting, outcome.timeout);
