@@ -43,29 +43,34 @@ const WORLD = [
   { field: F.tcpFlags, values: [0, 2, 0x12], masks: [0xfff, 0x2] },
 ] as const;
 
-const anyMatch: fc.Arbitrary<Match> = fc
-  .tuple(
-    ...WORLD.map(({ field, values, masks }) =>
-      fc.oneof(
-        { weight: 2, arbitrary: fc.constant(null) },
-        {
-          weight: 1,
-          arbitrary: fc.record({
-            field: fc.constant(field),
-            value: fc.constantFrom(...values),
-            mask: fc.constantFrom(...masks),
-          }),
-        },
+const matchOf = (wild: number): fc.Arbitrary<Match> =>
+  fc
+    .tuple(
+      ...WORLD.map(({ field, values, masks }) =>
+        fc.oneof(
+          { weight: wild, arbitrary: fc.constant(null) },
+          {
+            weight: 1,
+            arbitrary: fc.record({
+              field: fc.constant(field),
+              value: fc.constantFrom(...values),
+              mask: fc.constantFrom(...masks),
+            }),
+          },
+        ),
       ),
-    ),
-  )
-  .map((parts) => {
-    const match = new Match();
-    for (const part of parts) {
-      if (part !== null) match.setNumber(part.field, (part.value & part.mask) >>> 0, part.mask);
-    }
-    return match;
-  });
+    )
+    .map((parts) => {
+      const match = new Match();
+      for (const part of parts) {
+        if (part !== null) match.setNumber(part.field, (part.value & part.mask) >>> 0, part.mask);
+      }
+      return match;
+    });
+
+const anyMatch = matchOf(2);
+/** Matches that many packets are in. */
+const looseMatch = matchOf(12);
 
 const anyPacket: fc.Arbitrary<Flow> = fc
   .tuple(
@@ -281,18 +286,18 @@ test('conjunctive matches', () => {
     .record({ id: fc.constantFrom(1, 2, 3), clause: fc.nat(2), nClauses: fc.constantFrom(2, 3) })
     .map((c) => ({ ...c, clause: c.clause % c.nClauses }));
   const rule = fc.tuple(
-    anyMatch,
+    looseMatch,
     fc.nat(3),
     fc.oneof(
       fc.constant(null),
-      fc.array(conjunction, { minLength: 1, maxLength: 2 }),
+      fc.uniqueArray(conjunction, { minLength: 1, maxLength: 2, selector: (c) => c.id }),
       fc.constantFrom('conj_id'),
     ),
     fc.constantFrom(1, 2, 3),
   );
   fc.assert(
     fc.property(
-      fc.array(rule, { maxLength: 25 }),
+      fc.array(rule, { minLength: 5, maxLength: 25 }),
       fc.array(fc.tuple(anyPacket, anyPacket, noise), { minLength: 1, maxLength: 8 }),
       (specs, packets) => {
         const classifier = new Classifier<TestRule>();
@@ -310,7 +315,7 @@ test('conjunctive matches', () => {
         }
       },
     ),
-    { numRuns: 300 },
+    { numRuns: 500 },
   );
 });
 
@@ -326,6 +331,42 @@ test('generated code finds the rows that the general loop finds', () => {
       }
     }),
   );
+});
+
+test('thousands of rows come and go', () => {
+  const classifier = new Classifier<TestRule>();
+  const rules: TestRule[] = [];
+  const match = (n: number) =>
+    parseMatch('tcp')
+      .setNumber(F.ipDst, n)
+      .setNumber(F.tcpDst, n & 0xff, 0xff);
+  let x = 1;
+  const next = () => {
+    x = (Math.imul(x, 1103515245) + 12345) >>> 0;
+    return x >>> 8;
+  };
+  const seen = new Set<number>();
+  for (let i = 0; i < 6000; i++) {
+    const n = next() & 0xffff;
+    if (next() % 3 === 0 && rules.length > 0) {
+      const at = next() % rules.length;
+      classifier.remove(rules[at]);
+      seen.delete(rules[at].priority);
+      rules[at] = rules[rules.length - 1];
+      rules.pop();
+    } else if (!seen.has(n)) {
+      const rule = new TestRule(match(n), n);
+      classifier.insert(rule, rule.match);
+      rules.push(rule);
+      seen.add(n);
+    }
+  }
+  for (const rule of rules) assert.equal(classifier.lookup(0, rule.match.flow), rule);
+  for (let n = 0; n < 0x10000; n += 97)
+    assert.equal(classifier.lookup(0, match(n).flow) !== null, seen.has(n));
+  while (rules.length > 5) classifier.remove(rules.pop()!);
+  for (const rule of rules) assert.equal(classifier.lookup(0, rule.match.flow, newFlow()), rule);
+  assert.equal(classifier.size, 5);
 });
 
 test('code is generated for a subtable that is looked up often, and answers', () => {
@@ -396,6 +437,7 @@ test('a bundle of changes shows at once', () => {
   assert.equal(classifier.lookup(2, one.flow), replacement);
   assert.equal(classifier.lookup(2, two.flow), added);
   assert.equal(classifier.find(one, 5, 1), old);
+  assert.ok(old.isVisibleIn(1) && !old.isVisibleIn(2) && !added.isVisibleIn(1) && added.isVisibleIn(2));
   assert.equal(classifier.find(one, 5, 2), replacement);
 });
 

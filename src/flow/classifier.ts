@@ -214,12 +214,14 @@ export class Classifier<R extends Rule> {
       if (subtable.maxPriority <= hardPriority) break;
       const row = wc === null ? subtable.find(flow) : this.#findTracked(subtable, flow, wc);
       if (row < 0) continue;
-      const rule = subtable.visible(row, version);
+      let rule = subtable.visible(row, version);
+      if (!conjunctive)
+        while (rule !== null && rule.conjunctions !== null) rule = visibleAfter(rule, version);
       if (rule === null || rule.priority <= hardPriority) continue;
       if (rule.conjunctions === null) {
         hard = rule;
         hardPriority = rule.priority;
-      } else if (conjunctive) {
+      } else {
         soft ??= [];
         soft.push(rule);
       }
@@ -248,8 +250,7 @@ export class Classifier<R extends Rule> {
       // None of them is whole. What is next in their rows may be soft or hard.
       const next: R[] = left.filter((rule) => rule.priority < top);
       for (const rule of clauses) {
-        let below = rule.next as R | null;
-        while (below !== null && !below.isVisibleIn(version)) below = below.next as R | null;
+        const below = visibleAfter(rule, version);
         if (below === null) continue;
         if (below.conjunctions !== null) next.push(below);
         else if (best === null || below.priority > best.priority) best = below;
@@ -410,6 +411,13 @@ export class Classifier<R extends Rule> {
       if (length > 0) this.#tries[i].trie.add(flow, this.#tries[i].word, length);
     }
   }
+}
+
+/** The next visible rule of the same match, or null. */
+function visibleAfter<R extends Rule>(rule: R, version: number): R | null {
+  let next: Rule | null = rule.next;
+  while (next !== null && !next.isVisibleIn(version)) next = next.next;
+  return next as R | null;
 }
 
 /** The first `bits` bits of a word. */

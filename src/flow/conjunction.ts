@@ -12,6 +12,7 @@ export function* findConjunction(rules: readonly Rule[]): IterableIterator<numbe
   const seen = new Map<number, { readonly nClauses: number; readonly clauses: Set<number> }[]>();
   for (const rule of rules) {
     for (const { id, clause, nClauses } of rule.conjunctions ?? []) {
+      // A rule is no two clauses of one conjunction, so it takes as many rules as clauses.
       if (nClauses > rules.length) continue;
       const variants = seen.get(id) ?? [];
       seen.set(id, variants);
