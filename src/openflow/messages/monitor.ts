@@ -251,8 +251,7 @@ function writeUpdate(w: Writer, u: FlowUpdate, out: MessageWriter): void {
   if (!events.includes(event)) reject('NXBRC_FM_BAD_EVENT', `flow update ${event} needs OpenFlow 1.4`);
   w.u16(0);
   w.u16(events.indexOf(event));
-  if (u.event === 'abbrev') w.u32(u.xid);
-  else if (u.event === 'paused' || u.event === 'resumed') w.u32(0);
+  if (!('match' in u)) w.u32(u.event === 'abbrev' ? u.xid : 0);
   else if (std) writeOf14Update(w, u, out);
   else writeOldUpdate(w, u, out);
   w.setU16(start, w.length - start);
