@@ -1,10 +1,12 @@
 import { WeftError } from '../../base/errors.ts';
 import { PT_ETH } from '../../flow/layout.ts';
 import { type FrameSink, type FrameSource, NO_OFFLOAD } from '../../sys/frame.ts';
-import { interfaceIndex } from '../../sys/interface.ts';
+import { type Link, Links } from '../../sys/netlink/link.ts';
+import { NetlinkSocket } from '../../sys/netlink/socket.ts';
 import { inNetns } from '../../sys/netns.ts';
 import { PacketPort } from '../../sys/packet-port.ts';
 import { TapPort } from '../../sys/tap.ts';
+import { parseMacAddress } from '../../wire/address.ts';
 import type { Packet } from '../packet/packet.ts';
 import type { PortSpec } from '../types.ts';
 import type { OutputPort } from '../userspace/core.ts';
@@ -34,7 +36,7 @@ export const DEVICE_TYPES: ReadonlySet<string> = new Set(['system', 'tap', 'inte
 export function openDevice(spec: PortSpec): Device {
   const open = (): Device => {
     if (spec.type === 'system') return openPacketDevice(spec.name);
-    if (spec.type === 'tap' || spec.type === 'internal') return openTap(spec.name);
+    if (spec.type === 'tap' || spec.type === 'internal') return openTap(spec);
     throw new WeftError(
       'bad-port-type',
       `port "${spec.name}": the userspace datapath has no type "${spec.type}"`,
@@ -46,14 +48,29 @@ export function openDevice(spec: PortSpec): Device {
   return spec.netns === undefined ? open() : inNetns(spec.netns, open);
 }
 
+function macOf(name: string, text: string): Uint8Array {
+  const mac = parseMacAddress(text);
+  if (mac === null) throw new WeftError('bad-mac', `port "${name}": "${text}" is not an Ethernet address`);
+  return mac;
+}
+
+function withLinks<T>(work: (links: Links) => T): T {
+  const netlink = new NetlinkSocket();
+  try {
+    return work(new Links(netlink));
+  } finally {
+    netlink.close();
+  }
+}
+
 function openPacketDevice(name: string): Device {
-  const ifindex = interfaceIndex(name);
-  if (ifindex === 0) {
+  const link = withLinks((links) => links.get(name));
+  if (link === undefined) {
     throw new WeftError('no-such-device', `could not open network device ${name} (No such device)`, {
       remedy: 'Create the device; the port opens when it appears.',
     });
   }
-  const port = new PacketPort({ ifindex, name });
+  const port = new PacketPort({ ifindex: link.ifindex, name });
   return {
     source: port,
     sink: port,
@@ -64,8 +81,23 @@ function openPacketDevice(name: string): Device {
   };
 }
 
-function openTap(name: string): Device {
+/** `options`: "mac" ("00:11:22:33:44:55") and "mtu", for the device that is made. */
+function openTap({ name, options }: PortSpec): Device {
   const port = new TapPort({ name });
+  const mac = options?.get('mac');
+  const mtu = options?.get('mtu');
+  try {
+    if (mac !== undefined || mtu !== undefined) {
+      withLinks((links) => {
+        const { ifindex } = links.get(name) as Link;
+        if (mac !== undefined) links.set(ifindex, { mac: macOf(name, mac) });
+        if (mtu !== undefined) links.set(ifindex, { mtu: Number(mtu) });
+      });
+    }
+  } catch (error) {
+    port.close();
+    throw error;
+  }
   return {
     source: port,
     sink: port,

@@ -68,8 +68,10 @@ export interface CoreOptions {
   readonly meters?: Meters;
 }
 
-/** Recirculations of one packet. Open vSwitch's number. */
+/** How often a packet recirculates, one inside the other. Open vSwitch's number. */
 export const MAX_RECIRCULATIONS = 6;
+/** Recirculations that one packet from a port can lead to in all, with its copies. */
+const MAX_LOOKUPS = 4096;
 /** Packets that one packet may be copied into at a time by clone, sample, check_pkt_len, recirc. */
 const MAX_NESTING = 16;
 
@@ -97,6 +99,8 @@ export class Core {
   readonly #ports: (OutputPort | undefined)[] = new Array<OutputPort | undefined>(MAX_PORTS).fill(undefined);
   readonly #contexts: Context[] = [];
   #level = 0;
+  /** Recirculations that the packet at hand is in, and that the one received led to. */
+  #depth = 0;
   #recirculations = 0;
   #now = 0;
 
@@ -143,6 +147,7 @@ export class Core {
     }
     this.counters.received(port, packet.length);
     this.#now = this.#host.now();
+    this.#recirculations = 0;
     const context = this.#context(0);
     context.packet = packet;
     context.stale = false;
@@ -169,6 +174,7 @@ export class Core {
   /** Runs actions on a packet that the slow path hands in. The packet must be the caller's own copy. */
   execute(packet: Packet, flow: Flow, actions: readonly DpAction[]): void {
     this.#now = this.#host.now();
+    this.#recirculations = 0;
     const context = this.#context(0);
     context.packet = packet;
     context.stale = false;
@@ -197,6 +203,7 @@ export class Core {
       counters.masksSearched(this.table.masksSearched);
       if (slot < 0) {
         counters.missed();
+        context.packet.cutLength = 0;
         this.#upcall(context, null);
         return;
       }
@@ -314,19 +321,20 @@ export class Core {
   }
 
   #recirculate(context: Context, id: number, last: boolean): void {
-    if (this.#recirculations >= MAX_RECIRCULATIONS) {
+    if (this.#depth >= MAX_RECIRCULATIONS || this.#recirculations >= MAX_LOOKUPS) {
       this.#drop('recirculation-depth');
       return;
     }
     const target = last ? context : this.#copy(context);
     if (target === undefined) return;
+    this.#depth++;
     this.#recirculations++;
     target.tainted = true;
     target.key[W_RECIRC_ID] = id;
     extractFlow(target.packet, target.key);
     target.stale = false;
     this.#forward(target, DIRTY_ALL);
-    this.#recirculations--;
+    this.#depth--;
     if (!last) this.#level--;
   }
 

@@ -80,7 +80,7 @@ function record(ring: Ring, words: readonly number[], parts: readonly Uint8Array
 const bytesOf = (flow: Flow): Uint8Array => new Uint8Array(flow.buffer, flow.byteOffset, flow.byteLength);
 
 export function portAddCommand(port: number, spec: PortSpec): Writer {
-  const tree = serialize({ ...spec, options: undefined });
+  const tree = serialize(spec);
   return (ring) => record(ring, [CMD_PORT_ADD, port], [tree]);
 }
 export function portDeleteCommand(port: number): Writer {
