@@ -37,6 +37,14 @@ test('extensions, foreign packages, I/O and the clock', () => {
   );
 });
 
+test('what is for tests only stays there', () => {
+  assert.deepEqual(messages('src/flow/arbitraries.ts', "import fc from 'fast-check';"), []);
+  assert.match(messages('src/flow/key.ts', "import fc from 'fast-check';")[0], /not a dependency/);
+  assert.match(messages('src/flow/key.ts', "import { a } from './arbitraries.ts';")[0], /for tests only/);
+  assert.deepEqual(messages('src/flow/key.test.ts', "import { a } from './arbitraries.ts';"), []);
+  assert.deepEqual(messages('src/flow/x.test.ts', `const s = \`import('$\{new URL('./x.ts', u)}')\`;`), []);
+});
+
 test('comments are no code', () => {
   assert.deepEqual(
     messages('src/wire/x.ts', "// import a from '../flow/a.ts'\n/* Date.now() */ const s = 'http://x';\n"),

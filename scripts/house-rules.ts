@@ -32,7 +32,7 @@ const FFI_LAYERS: ReadonlySet<string> = new Set(['sys']);
 const TEST_MODULES: ReadonlySet<string> = new Set(['fast-check']);
 
 const IMPORT =
-  /(?:^|[\s;}])(?:import|export)\b[^'"`;]*?\bfrom\s*['"]([^'"]+)['"]|\bimport\s*\(?\s*['"]([^'"]+)['"]|new\s+URL\(\s*['"](\.[^'"]+\.ts)['"]/g;
+  /(?:^|[\s;}])(?:import|export)\b[^'"`;]*?\bfrom\s*['"]([^'"$\s]+)['"]|\bimport\s*\(?\s*['"]([^'"$\s]+)['"]|new\s+URL\(\s*['"](\.[^'"]+\.ts)['"]/g;
 const AMBIENT =
   /\b(Date\.now|new Date\(\)|Math\.random|performance\.now|process\.hrtime|setTimeout|setInterval)\b/g;
 const FORBIDDEN_TEXT: readonly [RegExp, string][] = [
@@ -65,7 +65,12 @@ export function layerOf(file: string): string | undefined {
   return parts[0] === 'src' && parts.length > 2 && Object.hasOwn(LAYERS, parts[1]!) ? parts[1] : undefined;
 }
 
-const isTest = (file: string): boolean => file.endsWith('.test.ts');
+/**
+ * Whether a file is there for tests only: a test, the generators that several tests draw from, a suite that
+ * several implementations run, or a fixture.
+ */
+const isTest = (file: string): boolean =>
+  /\.test\.ts$|\/arbitrar(?:y|ies)\.ts$|\/(?:testing|conformance|fixture)\//.test(file);
 
 function checkImport(file: string, target: string): string | undefined {
   const layer = layerOf(file);
@@ -76,6 +81,7 @@ function checkImport(file: string, target: string): string | undefined {
     const to = posix.normalize(posix.join(posix.dirname(file), target));
     const toLayer = layerOf(to);
     if (layer === undefined) return undefined;
+    if (isTest(to) && !isTest(file)) return `import of "${target}", which is for tests only`;
     if (toLayer === undefined) return `layer "${layer}" imports "${to}", which is outside the layers`;
     if (toLayer !== layer && !LAYERS[layer]!.includes(toLayer)) {
       return `layer "${layer}" may not import layer "${toLayer}" (scripts/layers.ts allows: ${LAYERS[layer]!.join(', ') || 'none'})`;
