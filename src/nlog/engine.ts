@@ -7,7 +7,7 @@ import { entryOf } from './maps.ts';
 import type { Program } from './program.ts';
 import type { Relation } from './relation.ts';
 import { hasRealKey, type Schedule, schedule } from './schedule.ts';
-import { VISIBLE } from './store.ts';
+import { CHUNK_BITS, CHUNK_MASK, VISIBLE } from './store.ts';
 import type { HostFunction, OpaqueType, Row, Value } from './types.ts';
 import { Values } from './values.ts';
 
@@ -273,15 +273,22 @@ export class Engine {
         });
       return relation;
     };
-    // Rows put in this transaction are not yet in the index on the key.
+    // Rows that came in this transaction are not yet in the index on the key: `put` must know them too.
     const fresh = new Map<Relation, Map<string, number[]>>();
+    const keyText = (relation: Relation, codes: ArrayLike<number>): string =>
+      relation.table.key.map((c) => codes[c]).join();
+    const freshOf = (relation: Relation): Map<string, number[]> =>
+      entryOf(fresh, relation, () => {
+        const byKey = new Map<string, number[]>();
+        relation.forEachTouched((ref) => {
+          if (relation.derivations(ref) === 0 || relation.isVisible(ref)) return;
+          const codes = [...relation.codesOf(ref)];
+          byKey.set(keyText(relation, codes), codes);
+        });
+        return byKey;
+      });
     const remember = (relation: Relation, codes: number[]): void => {
-      const { table } = relation;
-      if (!hasRealKey(table)) return;
-      entryOf(fresh, relation, () => new Map<string, number[]>()).set(
-        table.key.map((c) => codes[c]).join(),
-        codes,
-      );
+      if (fresh.size > 0) fresh.get(relation)?.set(keyText(relation, codes), codes);
     };
     const result: unknown = fn({
       insert: (name, row) => {
@@ -308,7 +315,7 @@ export class Engine {
           const index = layout.indexes.findIndex((c) => c.join() === table.key.join());
           const old = code.indexes[index].first(...key);
           if (old !== 0) relation.setInput([...relation.codesOf(old)], false);
-          const pending = fresh.get(relation)?.get(key.join());
+          const pending = freshOf(relation).get(key.join());
           if (pending !== undefined) relation.setInput(pending, false);
         }
         relation.setInput(codes, true);
@@ -349,10 +356,14 @@ export class Engine {
         const { arity } = relation.layout;
         const codes = new Int32Array(refs.length * Math.max(1, arity));
         let n = 0;
-        for (let i = 0; i < refs.length; i++) {
-          const ref = refs.get(i);
-          for (let k = 0; k < arity; k++) codes[n++] = relation.word(ref, k);
-          if (arity === 0) n++;
+        for (let h = 0; h < refs.chunks.length; h++) {
+          const used = refs.used(h);
+          for (let i = 0; i < used; i++) {
+            const ref = refs.chunks[h][i];
+            const chunk = relation.state.chunks[ref >>> CHUNK_BITS];
+            const at = ref & CHUNK_MASK;
+            for (let k = 0; k < arity; k++) codes[n++] = chunk[at + k];
+          }
         }
         return codes;
       };

@@ -33,6 +33,8 @@ import { BATCH, CHUNK_BITS, CHUNK_MASK, COUNT_SHIFT, IntList, VISIBLE } from './
 
 /** Changed rows per piece of work, when work is sliced. */
 export const SLICE = 256;
+/** So many broken keys are looked at for the message. */
+const MAX_CONFLICTS = 2000;
 /** Ranks are renumbered before they reach 32 bits. */
 const MAX_RANK = 0x7fffffff - 2 ** 24;
 
@@ -185,31 +187,29 @@ export class Evaluator {
     }
   }
 
-  /** A key holds if no group of the index on it has two rows; only rows that came can break it. */
+  /**
+   * Rows go before rows come, so two rows that met under one key stay: the key is broken. The message
+   * names the pair that is first by value, whatever the order of events.
+   */
   #checkKey(relation: Relation): void {
-    const { table, layout } = relation;
-    const i = layout.indexes.findIndex((c) => c.join() === table.key.join());
-    const next = layout.indexAt(i);
-    const { log } = relation.state;
-    for (let at = 0; at < log.length; at += relation.logStride) {
-      const ref = log.get(at);
-      if (!relation.isVisible(ref) || (log.get(at + 1) & VISIBLE) !== 0) continue;
-      const first = relation.code.indexes[i].first(...table.key.map((c) => relation.word(ref, c)));
-      if (relation.word(first, next) === 0) continue;
-      const shown: string[] = [];
-      for (let r = first; r !== 0 && shown.length < 8; r = relation.word(r, next))
-        shown.push(`(${relation.codecs.map((c, k) => c.format(relation.word(r, k))).join(', ')})`);
-      throw new WeftError(
-        'nlog-key',
-        `"${table.name}" would have two rows with the key (${table.key.map((c) => table.columns[c].name).join(', ')}): ${shown.sort().slice(0, 2).join(' and ')}`,
-        {
-          remedy:
-            table.kind === 'input'
-              ? 'delete the old row in the same transaction, or use put'
-              : 'correct the rules, or the key of the table',
-        },
-      );
-    }
+    const { table } = relation;
+    const { conflicts } = relation.state;
+    if (conflicts.length === 0) return;
+    const text = (ref: number): string =>
+      `(${relation.codecs.map((c, k) => c.format(relation.word(ref, k))).join(', ')})`;
+    const pairs: string[] = [];
+    for (let i = 0; i < Math.min(conflicts.length, MAX_CONFLICTS); i += 2)
+      pairs.push([text(conflicts.get(i)), text(conflicts.get(i + 1))].sort().join(' and '));
+    throw new WeftError(
+      'nlog-key',
+      `"${table.name}" would have two rows with the key (${table.key.map((c) => table.columns[c].name).join(', ')}): ${pairs.sort()[0]}`,
+      {
+        remedy:
+          table.kind === 'input'
+            ? 'delete the old row in the same transaction, or use put'
+            : 'correct the rules, or the key of the table',
+      },
+    );
   }
 }
 
@@ -263,9 +263,14 @@ function takeDerived(relation: Relation, rank: number): IntList {
 /** Maps the ranks in use to 1, 2, ... in their order; returns the last. */
 function renumber(relations: readonly Relation[]): number {
   const used = new Set<number>();
-  for (const r of relations) r.forEach((ref) => used.add(r.word(ref, r.layout.rank)));
+  for (const r of relations)
+    r.forEach((ref) => {
+      used.add(r.word(ref, r.layout.rank));
+    });
   const order = new Map([...used].sort((a, b) => a - b).map((rank, i) => [rank, i + 1]));
   for (const r of relations)
-    r.forEach((ref) => r.setWord(ref, r.layout.rank, order.get(r.word(ref, r.layout.rank))!));
+    r.forEach((ref) => {
+      r.setWord(ref, r.layout.rank, order.get(r.word(ref, r.layout.rank))!);
+    });
   return order.size;
 }

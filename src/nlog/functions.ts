@@ -13,13 +13,14 @@ import { NO_CODE, type Values } from './values.ts';
  * - `each`: how many results, with their codes one after the other in `out`
  */
 export interface CompiledFunction {
-  call(...codes: number[]): number;
+  call: (...codes: number[]) => number;
   out: Int32Array;
   /** Forgets remembered results: values were swept. */
-  forget(): void;
+  forget: () => void;
 }
 
-const CACHE = 1024;
+const FIRST_CACHE = 256;
+const MAX_CACHE = 1 << 16;
 
 /**
  * All functions of one engine, specialised by the types they are called with. Each remembers its
@@ -116,18 +117,13 @@ function compile(
   const outputs = types.slice(fn.inputs.length).map((t) => values.codec(t));
   const n = inputs.length;
   const width = outputs.length;
-  // A direct-mapped cache: [filled, arguments..., answer] and the output codes of each slot.
-  const words = n + 2;
-  let slots: Int32Array | undefined;
-  let outs: (Int32Array | undefined)[] = [];
-
   const encodeTuple = (result: Value, into: Int32Array, at: number): void => {
     const tuple = width === 1 ? [result] : (result as readonly Value[]);
     if (!Array.isArray(tuple) || tuple.length !== width)
       throw new WeftError('nlog-function', `the function ${fn.name} must return an array of ${width} values`);
     for (let i = 0; i < width; i++) into[at + i] = outputs[i].encode(tuple[i] as Value);
   };
-  const evaluate = (codes: readonly number[]): number => {
+  const evaluate = (...codes: readonly number[]): number => {
     const result = callHost(
       host,
       codes.map((c, i) => inputs[i].decode(c)),
@@ -147,31 +143,45 @@ function compile(
     encodeTuple(result, compiled.out, 0);
     return 1;
   };
-  const compiled: CompiledFunction = {
-    out: new Int32Array(0),
-    forget: () => {
-      slots = undefined;
-      outs = [];
-    },
-    call: (...codes) => {
-      slots ??= new Int32Array(CACHE * words);
-      let h = 0;
-      for (let i = 0; i < n; i++) h = Math.imul(h ^ codes[i], 0x9e3779b1);
-      const slot = (h ^ (h >>> 15)) & (CACHE - 1);
-      const base = slot * words;
-      let hit = slots[base] === 1;
-      for (let i = 0; hit && i < n; i++) hit = slots[base + 1 + i] === codes[i];
-      if (hit) {
-        compiled.out = outs[slot] ?? compiled.out;
-        return slots[base + n + 1];
-      }
-      const answer = evaluate(codes);
-      slots[base] = 1;
-      for (let i = 0; i < n; i++) slots[base + 1 + i] = codes[i];
-      slots[base + n + 1] = answer;
-      if (fn.each || width > 1) outs[slot] = compiled.out;
-      return answer;
-    },
-  };
+  const compiled: CompiledFunction = { out: new Int32Array(0), forget: () => {}, call: () => 0 };
+  const cached = new Function('compiled', 'evaluate', cacheSource(n, fn.each || width > 1))(
+    compiled,
+    evaluate,
+  ) as Pick<CompiledFunction, 'call' | 'forget'>;
+  compiled.call = cached.call;
+  compiled.forget = cached.forget;
   return compiled;
+}
+
+/**
+ * A direct-mapped cache in front of a function of `n` codes: [filled, arguments..., answer] for each slot. It
+ * starts small and doubles while more calls miss than there are slots.
+ */
+function cacheSource(n: number, keepsOut: boolean): string {
+  const words = n + 2;
+  const args = Array.from({ length: n }, (_, i) => `a${i}`);
+  const hash = args.reduce((h, a) => `Math.imul(${h} ^ ${a}, 0x9e3779b1)`, '0');
+  return `'use strict';
+let size = ${FIRST_CACHE}, misses = 0, slots = new Int32Array(size * ${words}), outs = [];
+return {
+  forget: () => { slots.fill(0); outs = []; },
+  call: (${args.join(', ')}) => {
+    const h = ${hash};
+    let slot = (h ^ (h >>> 15)) & (size - 1), base = slot * ${words};
+    if (slots[base] === 1${args.map((a, i) => ` && slots[base + ${1 + i}] === ${a}`).join('')}) {
+      ${keepsOut ? 'compiled.out = outs[slot];' : ''}
+      return slots[base + ${n + 1}];
+    }
+    if (++misses > size && size < ${MAX_CACHE}) {
+      size *= 4; misses = 0; slots = new Int32Array(size * ${words}); outs = [];
+      slot = (h ^ (h >>> 15)) & (size - 1); base = slot * ${words};
+    }
+    const answer = evaluate(${args.join(', ')});
+    slots[base] = 1;
+    ${args.map((a, i) => `slots[base + ${1 + i}] = ${a};`).join(' ')}
+    slots[base + ${n + 1}] = answer;
+    ${keepsOut ? 'outs[slot] = compiled.out;' : ''}
+    return answer;
+  },
+};`;
 }

@@ -39,6 +39,7 @@ export class Relation {
       log: new IntList(),
       unsupported: new IntList(),
       derived: new IntList(),
+      conflicts: new IntList(),
       free: 0,
       top: 0,
       limit: -1,
@@ -131,11 +132,7 @@ export class Relation {
 
   /** Input tables: makes the row present or absent after this transaction. */
   setInput(codes: readonly number[], present: boolean): void {
-    const ref = present ? this.code.make(...codes) : this.code.find(...codes);
-    if (ref === 0) return;
-    const count = this.derivations(ref);
-    if (count === (present ? 1 : 0)) return;
-    this.code.upd(...codes, present ? 1 : -1);
+    this.code.input(...codes, present ? 1 : 0);
   }
 
   /** Calls `fn` with every visible row. */
@@ -150,6 +147,12 @@ export class Relation {
     }
   }
 
+  /** Calls `fn` with every row that the transaction touched. */
+  forEachTouched(fn: (ref: number) => void): void {
+    const { log } = this.state;
+    for (let i = 0; i < log.length; i += this.logStride) fn(log.get(i));
+  }
+
   /**
    * The rows of the log whose presence changed, or is about to, against the start of the transaction.
    * `present` tells from the state word whether the row is present now.
@@ -158,12 +161,17 @@ export class Relation {
     const came = new IntList();
     const went = new IntList();
     const stride = this.logStride;
-    const { log } = this.state;
-    for (let i = 0; i < log.length; i += stride) {
-      const ref = log.get(i);
-      const before = (log.get(i + 1) & VISIBLE) !== 0;
-      const now = present(this.word(ref, this.layout.state));
-      if (now !== before) (now ? came : went).push(ref);
+    const { log, chunks } = this.state;
+    const { state } = this.layout;
+    for (let h = 0; h < log.chunks.length; h++) {
+      const entries = log.chunks[h];
+      const used = log.used(h);
+      for (let i = 0; i < used; i += stride) {
+        const ref = entries[i];
+        const before = (entries[i + 1] & VISIBLE) !== 0;
+        const now = present(chunks[ref >>> CHUNK_BITS][(ref & CHUNK_MASK) + state]);
+        if (now !== before) (now ? came : went).push(ref);
+      }
     }
     return { came, went };
   }
@@ -180,13 +188,20 @@ export class Relation {
 
   /** Ends the transaction: forgets the log, gives the records of absent rows back. */
   commit(): void {
-    const { log } = this.state;
+    const { log, chunks } = this.state;
     const { state } = this.layout;
-    for (let i = 0; i < log.length; i += this.logStride) {
-      const ref = log.get(i);
-      const word = this.word(ref, state) & ~(TOUCHED | BATCH);
-      this.setWord(ref, state, word);
-      if (word === 0) this.code.release(ref);
+    const stride = this.logStride;
+    for (let h = 0; h < log.chunks.length; h++) {
+      const entries = log.chunks[h];
+      const used = log.used(h);
+      for (let i = 0; i < used; i += stride) {
+        const ref = entries[i];
+        const chunk = chunks[ref >>> CHUNK_BITS];
+        const at = (ref & CHUNK_MASK) + state;
+        const word = chunk[at] & ~(TOUCHED | BATCH);
+        chunk[at] = word;
+        if (word === 0) this.code.release(ref);
+      }
     }
     this.#forget();
   }
@@ -220,6 +235,7 @@ export class Relation {
     this.state.log.clear();
     this.state.unsupported.clear();
     this.state.derived.clear();
+    this.state.conflicts.clear();
   }
 
   /** Words of memory that hold records. */

@@ -100,7 +100,7 @@ export function schedule(program: Program, values: Values, functions: Functions,
       t,
       new Relation(
         t,
-        layoutOf(t.columns.length, recursive(t), indexes.of(t)),
+        layoutOf(t.columns.length, recursive(t), indexes.of(t), hasRealKey(t) ? t.key : []),
         stratumOf.get(t)!,
         values,
         reserve,

@@ -72,6 +72,7 @@ const ${p}reset = () => { ${p}m = 7; ${p}s = 0; ${p}n = 0; ${p}h.length = 1; ${p
 function indexCode(layout: Layout, i: number): string {
   const p = `x${i}`;
   const columns = layout.indexes[i];
+  const unique = i === layout.unique;
   const next = layout.indexAt(i);
   const prev = next + 1;
   const keys = columns.map((_, k) => `k${k}`);
@@ -97,16 +98,21 @@ const ${p}add = (r) => {
   const d = ch[r >>> ${CHUNK_BITS}], q = r & ${CHUNK_MASK};
   ${columns.map((c, k) => `const k${k} = d[q + ${c}];`).join(' ')}
   const h = ${hashExpr(keys)};
-  const g = ${p}first(${keys.join(', ')});
+  let b = ${p}bucket(h);
+  let g = ${p}h[b >>> ${CHUNK_BITS}][b & ${CHUNK_MASK}], c, o = 0;
+  while (g !== 0) {
+    c = ch[g >>> ${CHUNK_BITS}]; o = g & ${CHUNK_MASK};
+    if (${same}) break;
+    g = ~c[o + ${prev}];
+  }
   if (g === 0) {
-    if (++${p}n > ${p}m + 1 + ${p}s) ${p}grow();
-    const b = ${p}bucket(h);
+    if (++${p}n > ${p}m + 1 + ${p}s) { ${p}grow(); b = ${p}bucket(h); }
     d[q + ${next}] = 0;
     d[q + ${prev}] = ~${p}h[b >>> ${CHUNK_BITS}][b & ${CHUNK_MASK}];
     ${p}set(b, r);
     return;
   }
-  const c = ch[g >>> ${CHUNK_BITS}], o = g & ${CHUNK_MASK};
+  ${unique ? 'conflicts.push(g); conflicts.push(r);' : ''}
   const n = c[o + ${next}];
   d[q + ${next}] = n;
   d[q + ${prev}] = g;
@@ -145,8 +151,8 @@ export function storeSource(layout: Layout): string {
   const same = arity === 0 ? 'true' : cols.map((i) => `c[o + ${i}] === v${i}`).join(' && ');
   const indexes = range(layout.indexes.length);
   const log = recursive
-    ? `log.push(r); log.push(x); log.push(c[o + ${support}]); log.push(c[o + ${rank}]);`
-    : 'log.push(r); log.push(x);';
+    ? `log.push2(r, x); log.push2(c[o + ${support}], c[o + ${rank}]);`
+    : 'log.push2(r, x);';
   const small = Math.min(CHUNK, 16 * stride);
   const after = recursive
     ? `
@@ -159,7 +165,7 @@ export function storeSource(layout: Layout): string {
     : '';
   return `'use strict';
 ${MIX}
-const { chunks: ch, log, unsupported, derived } = t;
+const { chunks: ch, log, unsupported, derived, conflicts } = t;
 ${linearHash(
   'p',
   `const after = c[o + ${link}];
@@ -243,6 +249,26 @@ const upd = (${comma}w${recursive ? ', k' : ''}) => {
   if (y !== (y | 0) || y < 0) t.miscount(w);
   c[o + ${state}] = y;${after}
 };
+const input = (${comma}present) => {
+  const h = ${hashExpr(vs)};
+  const b = pbucket(h);
+  let r = ph[b >>> ${CHUNK_BITS}][b & ${CHUNK_MASK}];
+  let c, o = 0;
+  while (r !== 0) {
+    c = ch[r >>> ${CHUNK_BITS}]; o = r & ${CHUNK_MASK};
+    if (${same}) break;
+    r = c[o + ${link}];
+  }
+  if (r === 0) {
+    if (present === 0) return;
+    r = create(${comma}h);
+    c = ch[r >>> ${CHUNK_BITS}]; o = r & ${CHUNK_MASK};
+  }
+  const x = c[o + ${state}];
+  if ((x >> ${COUNT_SHIFT}) === present) return;
+  if ((x & ${TOUCHED}) === 0) log.push2(r, x);
+  c[o + ${state}] = (x & ${COUNT_ONE - 1}) | ${TOUCHED} | (present << ${COUNT_SHIFT});
+};
 const show = (r) => {
   ch[r >>> ${CHUNK_BITS}][(r & ${CHUNK_MASK}) + ${state}] |= ${VISIBLE};
   ${indexes.map((i) => `x${i}add(r);`).join(' ')}
@@ -268,7 +294,7 @@ const release = (r) => {
   t.free = r;
 };
 return {
-  upd, find, vis, make, show, hide, release,
+  upd, find, vis, make, input, show, hide, release,
   indexes: [${indexes.map((i) => `{ columns: ${JSON.stringify(layout.indexes[i])}, first: x${i}first }`).join(', ')}],
   bucketBytes: () => [ph${indexes.map((i) => `, x${i}h`).join('')}].reduce((sum, h) => sum + h.reduce((s, c) => s + c.byteLength, 0), 0),
   reset: () => { preset(); ${indexes.map((i) => `x${i}reset();`).join(' ')} },

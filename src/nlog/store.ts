@@ -68,6 +68,20 @@ export class IntList {
     this.length++;
   }
 
+  /** Both in one chunk: capacities are even. */
+  push2(a: number, b: number): void {
+    const chunk = this.chunks[this.chunks.length - 1];
+    if (chunk === undefined || this.#last + 2 > chunk.length) {
+      this.push(a);
+      this.push(b);
+      return;
+    }
+    chunk[this.#last] = a;
+    chunk[this.#last + 1] = b;
+    this.#last += 2;
+    this.length += 2;
+  }
+
   /** Words used in chunk `i`. */
   used(i: number): number {
     return i === this.chunks.length - 1 ? this.#last : this.chunks[i].length;
@@ -104,11 +118,18 @@ export interface Layout {
   readonly support: number;
   readonly rank: number;
   readonly stride: number;
+  /** Which index is on the key of the table; -1: none. */
+  readonly unique: number;
   /** Where index i has `next`; `prev` follows. */
   indexAt(i: number): number;
 }
 
-export function layoutOf(arity: number, recursive: boolean, indexes: readonly (readonly number[])[]): Layout {
+export function layoutOf(
+  arity: number,
+  recursive: boolean,
+  indexes: readonly (readonly number[])[],
+  key: readonly number[] = [],
+): Layout {
   const base = arity + 2 + (recursive ? 2 : 0);
   return {
     arity,
@@ -119,6 +140,7 @@ export function layoutOf(arity: number, recursive: boolean, indexes: readonly (r
     support: arity + 2,
     rank: arity + 3,
     stride: base + 2 * indexes.length,
+    unique: key.length === 0 ? -1 : indexes.findIndex((c) => c.join() === key.join()),
     indexAt: (i) => base + 2 * i,
   };
 }
@@ -140,6 +162,8 @@ export interface StoreCode {
   vis(...values: number[]): number;
   /** The row's ref; creates a record without derivations if there is none. */
   make(...values: number[]): number;
+  /** Input tables: lets the row be derived `present` (0 or 1) times. */
+  input(...values: number[]): void;
   /** Makes a row visible and enters it into the indexes; `hide` is the reverse. */
   show(ref: number): void;
   hide(ref: number): void;
@@ -165,6 +189,8 @@ export interface StoreState {
   readonly unsupported: IntList;
   /** Recursive tables: invisible rows that got a derivation. */
   readonly derived: IntList;
+  /** Pairs of visible rows that had the same key when the second was shown. */
+  readonly conflicts: IntList;
   /** First free record, then linked by `link`. */
   free: number;
   /** Where in the last chunk the next new record goes, and the last place where one fits. */

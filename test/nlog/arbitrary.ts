@@ -118,7 +118,7 @@ interface Declared {
 }
 
 /** The value that a drawn number stands for. */
-export function valueOf(type: Type, n: number): Value {
+export function valueFor(type: Type, n: number): Value {
   return type === 'int' ? n : type === 'bigint' ? BigInt(n) : `s${n}`;
 }
 
@@ -280,5 +280,5 @@ function withoutSingletons(rule: string): string {
 
 /** The rows that an operation is about. */
 export function rowOf(types: readonly Type[], op: { readonly values: readonly number[] }): Row {
-  return types.map((t, i) => valueOf(t, op.values[i]));
+  return types.map((t, i) => valueFor(t, op.values[i]));
 }

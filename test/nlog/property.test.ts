@@ -14,8 +14,8 @@ import { type Database, evaluate, keyOf, namedTables, sorted } from './oracle.ts
  *     WEFT_NLOG_SEED=1                 the seed that a failure named
  */
 
-const TOTAL = Number(process.env['WEFT_NLOG_TRANSACTIONS'] ?? 100_000);
-const SEED = process.env['WEFT_NLOG_SEED'];
+const TOTAL = Number(process.env.WEFT_NLOG_TRANSACTIONS ?? 100_000);
+const SEED = process.env.WEFT_NLOG_SEED;
 const PER_PROGRAM = 120;
 
 class Rollback extends Error {}

@@ -1,0 +1,108 @@
+/**
+ * One measurement of nlog in a process of its own, so that memory and compiled code are its own:
+ *
+ *     node bench/nlog-child.ts tunnels|deep SCALE
+ *
+ * Prints one JSON object.
+ */
+import { check, Engine, type Row } from '../src/nlog/index.ts';
+import { deep, functions, generator, type Network, network, type Port, tunnels, types, type Workload } from './nlog-workloads.ts';
+
+const TRIALS = 60;
+const PORTS = 10;
+
+export interface Measured {
+  readonly workload: string;
+  readonly scale: number;
+  readonly inputRows: number;
+  readonly derivedRows: number;
+  readonly outputRows: number;
+  readonly seconds: number;
+  readonly rowsPerSecond: number;
+  readonly bytesPerRow: number;
+  readonly engineMB: number;
+  readonly peakMB: number;
+  readonly add: Delta;
+  readonly remove: Delta;
+}
+
+export interface Delta {
+  readonly medianMs: number;
+  readonly p99Ms: number;
+  readonly rowsTouched: number;
+}
+
+function load(engine: Engine, workload: Workload, n: Network): { seconds: number; inputs: number } {
+  const rows = workload.load(n);
+  const started = performance.now();
+  engine.transaction((tx) => {
+    for (const [table, row] of rows) tx.insert(table, row);
+  });
+  return { seconds: (performance.now() - started) / 1000, inputs: rows.length };
+}
+
+function measureDeltas(engine: Engine, workload: Workload, n: Network): { add: Delta; remove: Delta } {
+  const random = generator(11);
+  const added: number[] = [];
+  const removed: number[] = [];
+  let touched = 0;
+  for (let trial = 0; trial < TRIALS; trial++) {
+    const rows: [string, Row][] = [];
+    for (let i = 0; i < PORTS; i++) {
+      const p: Port = { id: 10_000_000 + trial * PORTS + i, datapath: Math.floor(random() * n.sizes.length), hypervisor: Math.floor(random() * n.hypervisors) };
+      rows.push(...workload.port(p, n).filter(([t, r]) => !engine.has(t, r)));
+    }
+    let started = performance.now();
+    const came = engine.transaction((tx) => {
+      for (const [t, r] of rows) tx.insert(t, r);
+    });
+    added.push(performance.now() - started);
+    started = performance.now();
+    engine.transaction((tx) => {
+      for (const [t, r] of rows) tx.delete(t, r);
+    });
+    removed.push(performance.now() - started);
+    touched += came.work.rowsChanged;
+  }
+  const delta = (times: number[]): Delta => {
+    // The first third warms the compiled code up.
+    const sorted = times.slice(TRIALS / 3).sort((a, b) => a - b);
+    return { medianMs: sorted[sorted.length >> 1], p99Ms: sorted[Math.floor(sorted.length * 0.99)], rowsTouched: Math.round(touched / TRIALS) };
+  };
+  return { add: delta(added), remove: delta(removed) };
+}
+
+function measure(name: string, scale: number): Measured {
+  const workload = name === 'deep' ? deep : tunnels;
+  const program = check({ name: `${name}.nlog`, text: workload.program });
+  // Warm up on a small network, so that the rate is the engine's and not the compiler's.
+  const warm = new Engine(program, { types, functions });
+  load(warm, workload, network(0.02));
+  const engine = new Engine(program, { types, functions, maxBytes: 6e9 });
+  const n = network(scale);
+  const { seconds, inputs } = load(engine, workload, n);
+  let outputRows = 0;
+  let named = 0;
+  for (const t of program.tables) {
+    if (t.kind === 'output') outputRows += engine.size(t.name);
+    if (t.kind === 'input') named += engine.size(t.name);
+  }
+  const derivedRows = engine.totalRows - named;
+  const engineBytes = engine.bytes;
+  const deltas = measureDeltas(engine, workload, n);
+  return {
+    workload: name,
+    scale,
+    inputRows: inputs,
+    derivedRows,
+    outputRows,
+    seconds,
+    rowsPerSecond: derivedRows / seconds,
+    bytesPerRow: engineBytes / engine.totalRows,
+    engineMB: engineBytes / 2 ** 20,
+    peakMB: process.resourceUsage().maxRSS / 1024,
+    ...deltas,
+  };
+}
+
+console.log(JSON.stringify(measure(process.argv[2] ?? 'tunnels', Number(process.argv[3] ?? '0.1'))));
