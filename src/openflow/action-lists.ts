@@ -1,5 +1,5 @@
 /** Lists of actions and instructions within messages. */
-import { decodeActions, decodeInstructions, encodeActions, encodeInstructions } from './actions/list.ts';
+import { decodeActions, decodeInstructions, encodeActions, encodeInstructions } from './actions/index.ts';
 import type { Action } from './actions/types.ts';
 import type { Reader, Writer } from './bytes.ts';
 import { OfError } from './errors.ts';
