@@ -12,6 +12,7 @@ import type { OptionSpec } from '../daemon/options.ts';
 import { registerServerCommands } from './commands.ts';
 import { DiskFile } from './file.ts';
 import { SocketTransports } from './socket.ts';
+import type { TlsNames } from './tls.ts';
 
 const STATUS_INTERVAL_MS = 2500;
 
@@ -34,10 +35,15 @@ const OPTIONS: readonly OptionSpec[] = [
     valueName: 'FILE',
     help: 'file with peer CA certificate',
   },
-  { name: 'bootstrap-ca-cert', value: 'required', valueName: 'FILE', help: 'accepted for compatibility' },
+  {
+    name: 'bootstrap-ca-cert',
+    value: 'required',
+    valueName: 'FILE',
+    help: 'as --ca-cert; the file must exist',
+  },
   { name: 'peer-ca-cert', value: 'required', valueName: 'FILE', help: 'accepted for compatibility' },
-  { name: 'ssl-protocols', value: 'required', valueName: 'PROTOS', help: 'accepted for compatibility' },
-  { name: 'ssl-ciphers', value: 'required', valueName: 'CIPHERS', help: 'accepted for compatibility' },
+  { name: 'ssl-protocols', value: 'required', valueName: 'PROTOS', help: 'protocol versions to allow' },
+  { name: 'ssl-ciphers', value: 'required', valueName: 'CIPHERS', help: 'cipher suites to allow' },
 ];
 
 /** The running server with its files and remotes. Commands act on it. */
@@ -56,8 +62,26 @@ export class ServerDaemon {
       newUuid: randomUUID,
       columnDiffs: !daemon.has('disable-file-column-diff'),
     });
-    const transports = new SocketTransports(daemon.dirs.run, daemon.log.module('socket_util'));
+    const transports = new SocketTransports(daemon.dirs.run, daemon.log.module('socket_util'), () =>
+      this.#tlsNames(),
+    );
     this.remotes = new Remotes(this.server, transports, daemon.clock, daemon.log);
+  }
+
+  /** A file name as given, or out of the column that `db:DB,TABLE,COLUMN` names. */
+  #fileName(option: string): string | undefined {
+    const given = this.daemon.value(option);
+    return given?.startsWith('db:') ? this.remotes.firstString(given) : given;
+  }
+
+  #tlsNames(): TlsNames {
+    return {
+      privateKey: this.#fileName('private-key'),
+      certificate: this.#fileName('certificate'),
+      caCert: this.#fileName(this.daemon.has('ca-cert') ? 'ca-cert' : 'bootstrap-ca-cert'),
+      protocols: this.#fileName('ssl-protocols'),
+      ciphers: this.#fileName('ssl-ciphers'),
+    };
   }
 
   /** Opens a database file and serves it. Throws `OvsdbError`. */

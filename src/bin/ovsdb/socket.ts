@@ -1,12 +1,14 @@
 /** Real sockets as the streams, connectors and listeners that the OVSDB layer works with. */
 import { chmodSync, rmSync } from 'node:fs';
-import { connect, createServer, type Socket } from 'node:net';
+import { connect, createServer, type Server, type Socket } from 'node:net';
 import { isAbsolute, join } from 'node:path';
+import type { Server as TlsServer } from 'node:tls';
 import type { ModuleLog } from '../../base/log.ts';
 import type { ByteHandler, ByteStream, Connector, RpcChannel } from '../../ovsdb/rpc/channel.ts';
 import { StreamChannel } from '../../ovsdb/rpc/stream.ts';
 import type { Listener, Transports } from '../../ovsdb/server/remotes.ts';
 import { reasonOf } from '../daemon/vlog-sinks.ts';
+import { type TlsNames, tlsOptions } from './tls.ts';
 
 const DEFAULT_PORT = 6640;
 const CONNECT_TIMEOUT_MS = 10_000;
@@ -104,22 +106,43 @@ function split(target: string): { method: string; rest: string } {
     : { method: target.slice(0, colon), rest: target.slice(colon + 1) };
 }
 
-/** Opens `unix:`, `tcp:`, `punix:` and `ptcp:` targets. Relative socket names are in `runDir`. */
+/** The name of a peer for the log. */
+function peerName(method: 'tcp' | 'ssl', socket: Socket): string {
+  const host = socket.remoteAddress ?? '?';
+  return `${method}:${host.includes(':') ? `[${host}]` : host}:${socket.remotePort}`;
+}
+
+const PASSIVE = new Set(['punix', 'ptcp', 'pssl']);
+const ACTIVE = new Set(['unix', 'tcp', 'ssl']);
+
+const NO_TLS: TlsNames = {
+  privateKey: undefined,
+  certificate: undefined,
+  caCert: undefined,
+  protocols: undefined,
+  ciphers: undefined,
+};
+
+/**
+ * Opens `unix:`, `tcp:`, `ssl:` targets and their passive forms. Relative socket names are in `runDir`.
+ * `tls` is asked at every opening which files to use.
+ */
 export class SocketTransports implements Transports {
   readonly #runDir: string;
   readonly #log: ModuleLog;
+  readonly #tls: () => TlsNames;
   /** Every client on a unix socket gets a number, for the log. */
   #unixClients = 0;
 
-  constructor(runDir: string, log: ModuleLog) {
+  constructor(runDir: string, log: ModuleLog, tls: () => TlsNames = () => NO_TLS) {
     this.#runDir = runDir;
     this.#log = log;
+    this.#tls = tls;
   }
 
   kind(target: string): 'passive' | 'active' | 'unknown' {
     const { method } = split(target);
-    if (method === 'punix' || method === 'ptcp') return 'passive';
-    return method === 'unix' || method === 'tcp' ? 'active' : 'unknown';
+    return PASSIVE.has(method) ? 'passive' : ACTIVE.has(method) ? 'active' : 'unknown';
   }
 
   needsProbes(target: string): boolean {
@@ -139,18 +162,12 @@ export class SocketTransports implements Transports {
     };
   }
 
-  #connect(target: string): Promise<RpcChannel> {
+  async #connect(target: string): Promise<RpcChannel> {
     const { method, rest } = split(target);
+    const { socket, ready } = await this.#dial(method, rest);
     return new Promise((resolve, reject) => {
-      const socket =
-        method === 'unix'
-          ? connect(this.#path(rest))
-          : method === 'tcp'
-            ? connect(tcpAddress(rest))
-            : undefined;
-      if (socket === undefined) throw new Error(`${target}: unknown connection method`);
       const timer = setTimeout(() => socket.destroy(new Error('Connection timed out')), CONNECT_TIMEOUT_MS);
-      socket.once('connect', () => {
+      socket.once(ready, () => {
         clearTimeout(timer);
         socket.removeAllListeners('error');
         resolve(socketChannel(socket, false));
@@ -162,7 +179,27 @@ export class SocketTransports implements Transports {
     });
   }
 
-  listen(
+  async #dial(method: string, rest: string): Promise<{ socket: Socket; ready: string }> {
+    if (method === 'unix') return { socket: connect(this.#path(rest)), ready: 'connect' };
+    if (method === 'tcp') return { socket: connect(tcpAddress(rest)), ready: 'connect' };
+    if (method !== 'ssl') throw new Error(`${method}: unknown connection method`);
+    const tls = await import('node:tls');
+    // Certificates say who may take part, not which host has which name.
+    const options = { ...tlsOptions(this.#tls()), ...tcpAddress(rest), checkServerIdentity: () => undefined };
+    return { socket: tls.connect(options), ready: 'secureConnect' };
+  }
+
+  async #server(method: string, accept: (socket: Socket) => void): Promise<Server | TlsServer> {
+    if (method !== 'pssl') return createServer(accept);
+    const tls = await import('node:tls');
+    const server = tls.createServer(tlsOptions(this.#tls()), accept);
+    server.on('tlsClientError', (error, socket) =>
+      this.#log.limited(10, 5).warn(`${peerName('ssl', socket)}: TLS handshake failed: ${error.message}`),
+    );
+    return server;
+  }
+
+  async listen(
     target: string,
     _dscp: number | undefined,
     onChannel: (channel: RpcChannel, peer: string) => void,
@@ -170,11 +207,8 @@ export class SocketTransports implements Transports {
     const { method, rest } = split(target);
     const unix = method === 'punix';
     const path = unix ? this.#path(rest) : '';
-    const sockets = new Set<Socket>();
-    const server = createServer((socket) => {
-      sockets.add(socket);
-      socket.on('close', () => sockets.delete(socket));
-      const peer = unix ? `unix#${this.#unixClients++}` : `tcp:${socket.remoteAddress}:${socket.remotePort}`;
+    const server = await this.#server(method, (socket) => {
+      const peer = unix ? `unix#${this.#unixClients++}` : peerName(method === 'pssl' ? 'ssl' : 'tcp', socket);
       onChannel(socketChannel(socket, true), peer);
     });
     return new Promise((resolve, reject) => {
@@ -184,8 +218,7 @@ export class SocketTransports implements Transports {
         const address = server.address();
         const port = typeof address === 'object' && address !== null ? address.port : undefined;
         if (unix) chmodSync(path, 0o700);
-        else if (port !== undefined && /^0(:|$)/.test(rest))
-          this.#log.info(`${target}: listening on port ${port}`);
+        else if (/^0(:|$)/.test(rest)) this.#log.info(`${target}: listening on port ${port}`);
         resolve({ port, close: () => server.close() });
       };
       if (unix) {

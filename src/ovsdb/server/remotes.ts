@@ -230,6 +230,15 @@ export class Remotes {
     return { table, column };
   }
 
+  /** The first string that is not empty in the column that `name` ("db:DB,TABLE,COLUMN") names. */
+  firstString(name: string): string | undefined {
+    const { table, column } = this.#column(name);
+    for (const { fields } of table.rows.values()) {
+      for (const key of fields[column.index].keys) if (typeof key === 'string' && key !== '') return key;
+    }
+    return undefined;
+  }
+
   #defaults(target: string): RemoteOptions {
     return {
       probeInterval: this.#transports.needsProbes(target) ? DEFAULT_PROBE_MS : 0,

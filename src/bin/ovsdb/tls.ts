@@ -1,0 +1,46 @@
+/** TLS settings of the server: files that are named directly, or by columns of a database. */
+import { readFileSync } from 'node:fs';
+import type { SecureContextOptions, TLSSocketOptions } from 'node:tls';
+import { WeftError } from '../../base/errors.ts';
+import { reasonOf } from '../daemon/vlog-sinks.ts';
+
+/** The names as configured; undefined where none is. */
+export interface TlsNames {
+  readonly privateKey: string | undefined;
+  readonly certificate: string | undefined;
+  /** "none" accepts any peer. */
+  readonly caCert: string | undefined;
+  readonly protocols: string | undefined;
+  readonly ciphers: string | undefined;
+}
+
+/** OpenSSL's names of protocol versions, in the order of their age. */
+const VERSIONS = ['TLSv1', 'TLSv1.1', 'TLSv1.2', 'TLSv1.3'] as const;
+
+function file(what: string, name: string | undefined): Buffer {
+  if (name === undefined) {
+    throw new WeftError('no-tls-file', `TLS needs a ${what}`, {
+      remedy: `give it with --${what.replace(' ', '-')}`,
+    });
+  }
+  try {
+    return readFileSync(name);
+  } catch (error) {
+    throw new WeftError('no-tls-file', `${what} "${name}": ${reasonOf(error)}`, { cause: error });
+  }
+}
+
+/** What Node needs to speak TLS. Throws `WeftError` that names the file at fault. */
+export function tlsOptions(names: TlsNames): SecureContextOptions & TLSSocketOptions {
+  const verify = names.caCert !== 'none';
+  const versions = VERSIONS.filter((v) => names.protocols?.split(/[ ,]+/).includes(v));
+  return {
+    key: file('private key', names.privateKey),
+    cert: file('certificate', names.certificate),
+    ca: verify ? file('ca cert', names.caCert) : undefined,
+    requestCert: verify,
+    rejectUnauthorized: verify,
+    ...(versions.length === 0 ? {} : { minVersion: versions[0], maxVersion: versions.at(-1) }),
+    ...(names.ciphers === undefined ? {} : { ciphers: names.ciphers }),
+  };
+}
