@@ -1,10 +1,10 @@
 import { WeftError } from '../../base/errors.ts';
 import type { ModuleLog } from '../../base/log.ts';
-import { OFPP_LOCAL } from '../../openflow/constants.ts';
+import { OFPP_LOCAL, PS_LINK_DOWN, PS_LIVE } from '../../openflow/constants.ts';
 import type { OpenFlowSide } from '../conn/types.ts';
 import type { NetDevice } from '../device/device.ts';
 import type { Ofproto } from '../ofproto/ofproto.ts';
-import { OfPort, PS_LINK_DOWN, PS_LIVE } from '../ofproto/port.ts';
+import { OfPort } from '../ofproto/port.ts';
 import type { Backer } from './backer.ts';
 import type { BridgeConfig, InterfaceConfig, PortConfig } from './config.ts';
 import type { PortNumbers } from './port-numbers.ts';

@@ -2,17 +2,16 @@ import { randomUUID } from 'node:crypto';
 import type { Clock } from '../../base/clock.ts';
 import type { ModuleLog } from '../../base/log.ts';
 import { type Flow, FRAG_ANY, W_IN_PORT, W_NW, W_TP } from '../../flow/layout.ts';
-import { Match, MiniMatch } from '../../flow/match.ts';
 import { formatMatch } from '../../flow/match-format.ts';
 import type { Action } from '../../openflow/actions/types.ts';
-import { OFPR_NO_MATCH } from '../../openflow/constants.ts';
+import { OFPR_NO_MATCH, PC_NO_PACKET_IN } from '../../openflow/constants.ts';
 import type { FragHandling } from '../../openflow/messages/switch.ts';
 import type { TableMiss } from '../../openflow/messages/table.ts';
 import type { RecircIds } from '../xlate/frozen.ts';
 import type { CacheEntry, TrafficStats } from '../xlate/types.ts';
 import type { Group } from './group.ts';
 import { MacTable } from './mac-table.ts';
-import { Bundle, type OfPort, PC_NO_PACKET_IN } from './port.ts';
+import { Bundle, type OfPort } from './port.ts';
 import { FF_HIDDEN, Rule } from './rule.ts';
 
 /** Tables that controllers see: 0 to 253. 254 is the switch's own. */
@@ -305,7 +304,7 @@ export class Ofproto {
   }
 
   formatMatch(rule: Rule): string {
-    return formatMatch(rule.match.toMatch());
+    return formatMatch(rule.expandMatch());
   }
 
   queuePriority(ofPort: number, queue: number): number | null {
@@ -324,7 +323,6 @@ export class Ofproto {
   #internalRule(actions: readonly Action[]): Rule {
     return new Rule({
       table: INTERNAL_TABLE,
-      match: new MiniMatch(new Match()),
       priority: 0,
       cookie: 0n,
       actions,

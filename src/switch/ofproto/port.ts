@@ -1,18 +1,5 @@
+import { PC_NO_FLOOD } from '../../openflow/constants.ts';
 import type { Ofproto } from './ofproto.ts';
-
-/** OFPPC_* bits of a port's configuration, as OpenFlow 1.0 numbers them. */
-export const PC_PORT_DOWN = 1 << 0;
-export const PC_NO_STP = 1 << 1;
-export const PC_NO_RECV = 1 << 2;
-export const PC_NO_RECV_STP = 1 << 3;
-export const PC_NO_FLOOD = 1 << 4;
-export const PC_NO_FWD = 1 << 5;
-export const PC_NO_PACKET_IN = 1 << 6;
-
-/** OFPPS_* bits of a port's state. */
-export const PS_LINK_DOWN = 1 << 0;
-export const PS_BLOCKED = 1 << 1;
-export const PS_LIVE = 1 << 2;
 
 /** Counters that the slow path keeps for a port without a device behind it (patch, tunnel). */
 export interface VirtualCounters {

@@ -1,25 +1,18 @@
-import type { MiniMatch } from '../../flow/match.ts';
+import { Rule as ClassifierRule, type Conjunction } from '../../flow/rule.ts';
 import type { Action } from '../../openflow/actions/types.ts';
 
-/** OFPFF_* flags of a flow. */
-export const FF_SEND_FLOW_REM = 1 << 0;
-export const FF_CHECK_OVERLAP = 1 << 1;
-export const FF_RESET_COUNTS = 1 << 2;
-export const FF_NO_PKT_COUNTS = 1 << 3;
-export const FF_NO_BYT_COUNTS = 1 << 4;
-/** Weft-internal: not shown to controllers (in-band, fail-open, table-miss defaults). */
-export const FF_HIDDEN = 1 << 12;
+/** Flag of ours: not shown to controllers (defaults, fail-open). Above all OpenFlow flags. */
+export const FF_HIDDEN = 1 << 16;
 
 /**
  * One OpenFlow flow. Its match, priority and table are fixed; a modification that changes actions makes
  * a new rule in the next version, so that a packet in translation sees one whole version.
  */
-export class Rule {
+export class Rule extends ClassifierRule {
   readonly table: number;
-  readonly match: MiniMatch;
-  readonly priority: number;
   readonly cookie: bigint;
   readonly actions: readonly Action[];
+  /** FF_* of openflow/constants.ts. */
   readonly flags: number;
   readonly importance: number;
   idleTimeout: number;
@@ -30,15 +23,9 @@ export class Rule {
   used: number;
   packets = 0;
   bytes = 0;
-  /** First version that sees the rule. */
-  addVersion = 0;
-  /** First version that doesn't see it any more. */
-  removeVersion: number = Number.MAX_SAFE_INTEGER;
-  removed = false;
 
   constructor(spec: {
     table: number;
-    match: MiniMatch;
     priority: number;
     cookie: bigint;
     actions: readonly Action[];
@@ -48,9 +35,8 @@ export class Rule {
     hardTimeout: number;
     now: number;
   }) {
+    super(spec.priority, conjunctionsOf(spec.actions));
     this.table = spec.table;
-    this.match = spec.match;
-    this.priority = spec.priority;
     this.cookie = spec.cookie;
     this.actions = spec.actions;
     this.flags = spec.flags;
@@ -62,6 +48,10 @@ export class Rule {
     this.used = spec.now;
   }
 
+  get isHidden(): boolean {
+    return (this.flags & FF_HIDDEN) !== 0;
+  }
+
   /** Counts traffic that the rule has carried; `used` in Clock.now() ms. */
   credit(packets: number, bytes: number, used: number): void {
     this.packets += packets;
@@ -71,6 +61,16 @@ export class Rule {
 
   /** A flow of priority 0 that matches everything: OpenFlow 1.3's table-miss flow. */
   get isTableMiss(): boolean {
-    return this.priority === 0 && this.match.isCatchAll;
+    return this.priority === 0 && this.inserted && this.miniMatch.mask.length === 0;
   }
+}
+
+/** Clauses of conjunctive matches that a list of actions stands for. */
+function conjunctionsOf(actions: readonly Action[]): Conjunction[] | null {
+  const found = actions.flatMap((action) =>
+    action.type === 'conjunction'
+      ? [{ id: action.id, clause: action.clause, nClauses: action.nClauses }]
+      : [],
+  );
+  return found.length > 0 ? found : null;
 }

@@ -2,6 +2,7 @@ import type { Clock, Timer } from '../../base/clock.ts';
 import type { ModuleLog } from '../../base/log.ts';
 import type { Datapath, DpAction, FlowStats, Upcall } from '../../datapath/types.ts';
 import { type Flow, VLAN_CFI, W_IN_PORT, W_RECIRC_ID, W_TCP_FLAGS, W_VLAN } from '../../flow/layout.ts';
+import type { Action } from '../../openflow/actions/types.ts';
 import type { Ofproto } from '../ofproto/ofproto.ts';
 import type { OfPort } from '../ofproto/port.ts';
 import { type RecircIds, savedInPort } from '../xlate/frozen.ts';
@@ -50,6 +51,9 @@ export interface SlowPathPacketIn {
   /** Key of the packet, with OpenFlow ports. */
   readonly flow: Flow;
 }
+
+/** in_port of a packet that came by none. */
+const NO_PORT = 0xffffffff;
 
 /** Megaflows revalidated before others get their turn. */
 const SLICE = 1000;
@@ -192,6 +196,34 @@ export class SlowPath {
         flow,
       });
     }
+  }
+
+  /**
+   * Sends a packet that a controller made, with the pipeline's fields in `flow` (OpenFlow ports), through
+   * actions of its own.
+   */
+  packetOut(ofproto: Ofproto, packet: Uint8Array, flow: Flow, actions: readonly Action[]): void {
+    const stats: TrafficStats = {
+      packets: 1,
+      bytes: packet.length,
+      used: this.#options.clock.now(),
+      tcpFlags: flow[W_TCP_FLAGS] >>> 16,
+    };
+    const { tcpFlags } = stats;
+    const out = translate({
+      ofproto,
+      flow,
+      packet,
+      tcpFlags,
+      actions,
+      effects: true,
+      stats,
+      inPacketOut: true,
+    });
+    const dpKey = flow.slice();
+    dpKey[W_IN_PORT] = ofproto.port(flow[W_IN_PORT])?.dpPort ?? NO_PORT;
+    if (out.actions.length > 0) this.datapath.execute({ packet, flow: dpKey, actions: out.actions });
+    for (const id of out.recircs) this.#releaseLater(id);
   }
 
   /** A packet that refers to the number may still be on its way. */

@@ -13,8 +13,8 @@ import {
   W_TUN_TP,
   W_VLAN,
 } from '../../flow/layout.ts';
-import { OFPP_UNSET } from '../../openflow/constants.ts';
-import { type OfPort, PC_NO_FLOOD, PC_NO_FWD, PC_NO_RECV } from '../ofproto/port.ts';
+import { OFPP_UNSET, PC_NO_FLOOD, PC_NO_FWD, PC_NO_RECV } from '../../openflow/constants.ts';
+import type { OfPort } from '../ofproto/port.ts';
 import { runActionSet } from './action-set.ts';
 import { cloneActions } from './clone.ts';
 import type { XlateContext } from './context.ts';

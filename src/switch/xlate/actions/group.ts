@@ -1,9 +1,8 @@
 import { W_DP_HASH } from '../../../flow/layout.ts';
+import { executeActionSet } from '../../../openflow/actions/action-set.ts';
 import type { ActionOf } from '../../../openflow/actions/types.ts';
-import { OFPG_ANY, OFPP_ANY } from '../../../openflow/constants.ts';
+import { OFPG_ANY, OFPP_ANY, PS_LIVE } from '../../../openflow/constants.ts';
 import type { Bucket, Group } from '../../ofproto/group.ts';
-import { PS_LIVE } from '../../ofproto/port.ts';
-import { orderActionSet } from '../action-set.ts';
 import type { XlateContext } from '../context.ts';
 import { finishFreezing } from '../freeze.ts';
 import { MAX_DEPTH } from '../types.ts';
@@ -74,7 +73,7 @@ function runBucket(ctx: XlateContext, bucket: Bucket, last: boolean): void {
   ctx.flow = oldFlow.slice();
   const node = ctx.report('bucket', () => `bucket ${bucket.id}`);
   ctx.below(node, () => {
-    ctx.run(ctx, orderActionSet(bucket.actions), last, true);
+    ctx.run(ctx, executeActionSet(bucket.actions), last, true);
     if (ctx.freezing) finishFreezing(ctx);
   });
   ctx.flow = oldFlow;

@@ -12,8 +12,7 @@ import {
   W_VLAN,
 } from '../../../flow/layout.ts';
 import type { ActionOf, HashFields } from '../../../openflow/actions/types.ts';
-import { OFPP_NONE } from '../../../openflow/constants.ts';
-import { PS_LIVE } from '../../ofproto/port.ts';
+import { OFPP_NONE, PS_LIVE } from '../../../openflow/constants.ts';
 import * as b from '../bits.ts';
 import type { XlateContext } from '../context.ts';
 import { reportSubfield } from './field.ts';

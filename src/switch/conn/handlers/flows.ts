@@ -1,0 +1,112 @@
+import {
+  checkConsistency,
+  P_OF10_NXM_TID,
+  P_OF11_STD,
+  P_OF12_OXM,
+  P_OF13_OXM,
+  P_OF14_OXM,
+  P_OF15_OXM,
+} from '../../../openflow/actions/index.ts';
+import { OFPTT_ALL } from '../../../openflow/constants.ts';
+import { OfError } from '../../../openflow/errors.ts';
+import type { OfMessageOf } from '../../../openflow/message.ts';
+import type { FlowModFields } from '../../../openflow/messages/flow-mod.ts';
+import type { FlowStats } from '../../../openflow/messages/flow-stats.ts';
+import { N_TABLES } from '../../ofproto/ofproto.ts';
+import type { Rule } from '../../ofproto/rule.ts';
+import type { Connection } from '../connection.ts';
+import type { OpenFlowSwitch } from '../openflow-switch.ts';
+import { rejectIfSecondary } from './role.ts';
+
+export function handleFlowMod(
+  side: OpenFlowSwitch,
+  connection: Connection,
+  message: OfMessageOf<'flow_mod'>,
+): void {
+  rejectIfSecondary(connection);
+  side.flows.apply(checkedFlowMod(side, connection, message), connection);
+}
+
+const PROTOCOLS = [0, P_OF10_NXM_TID, P_OF11_STD, P_OF12_OXM, P_OF13_OXM, P_OF14_OXM, P_OF15_OXM] as const;
+
+function protocolsOf(connection: Connection): number {
+  return PROTOCOLS[connection.version];
+}
+
+/** A flow mod whose actions can work with its match, or OfError. */
+export function checkedFlowMod(
+  side: OpenFlowSwitch,
+  connection: Connection,
+  mod: FlowModFields,
+): FlowModFields {
+  if (mod.command === 'delete' || mod.command === 'delete_strict') return mod;
+  const actions = checkConsistency(mod.actions, protocolsOf(connection), {
+    match: mod.match,
+    table: mod.table === OFPTT_ALL ? 0 : mod.table,
+    tables: N_TABLES,
+  });
+  for (const action of mod.actions) {
+    if (action.type === 'group' && !side.groups.has(action.group)) {
+      throw new OfError('OFPBAC_BAD_OUT_GROUP', `group ${action.group} does not exist`);
+    }
+  }
+  return { ...mod, actions };
+}
+
+export function handleFlowStats(
+  side: OpenFlowSwitch,
+  connection: Connection,
+  message: OfMessageOf<'flow_stats_request'>,
+): void {
+  const now = side.clock.now();
+  const rules = side.flows.select(message);
+  connection.send({
+    kind: 'flow_stats_reply',
+    ...connection.replyHeader(message),
+    more: false,
+    flows: rules.map((rule) => flowStats(rule, now)),
+  });
+}
+
+export function flowStats(rule: Rule, now: number): FlowStats {
+  const age = Math.max(0, now - rule.created);
+  return {
+    match: rule.expandMatch(),
+    cookie: rule.cookie,
+    table: rule.table,
+    priority: rule.priority,
+    idleTimeout: rule.idleTimeout,
+    hardTimeout: rule.hardTimeout,
+    durationSec: Math.floor(age / 1000),
+    durationNsec: Math.floor((age % 1000) * 1e6),
+    idleAge: Math.floor((now - rule.used) / 1000),
+    hardAge: Math.floor((now - rule.modified) / 1000),
+    packetCount: BigInt(rule.packets),
+    byteCount: BigInt(rule.bytes),
+    flags: rule.flags,
+    importance: rule.importance,
+    actions: rule.actions,
+  };
+}
+
+export function handleAggregate(
+  side: OpenFlowSwitch,
+  connection: Connection,
+  message: OfMessageOf<'aggregate_stats_request'>,
+): void {
+  let packets = 0;
+  let bytes = 0;
+  const rules = side.flows.select(message);
+  for (const rule of rules) {
+    packets += rule.packets;
+    bytes += rule.bytes;
+  }
+  connection.send({
+    kind: 'aggregate_stats_reply',
+    ...connection.replyHeader(message),
+    more: false,
+    packetCount: BigInt(packets),
+    byteCount: BigInt(bytes),
+    flowCount: rules.length,
+  });
+}

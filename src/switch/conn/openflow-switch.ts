@@ -1,0 +1,402 @@
+import type { Clock } from '../../base/clock.ts';
+import type { Logger, ModuleLog } from '../../base/log.ts';
+import { Match } from '../../flow/match.ts';
+import { formatMatch } from '../../flow/match-format.ts';
+import { formatActions } from '../../openflow/actions/index.ts';
+import type { Action } from '../../openflow/actions/types.ts';
+import {
+  FF_SEND_FLOW_REM,
+  NO_BUFFER,
+  OFPG_ANY,
+  OFPP_ANY,
+  OFPP_NORMAL,
+  OFPPR_ADD,
+  OFPPR_DELETE,
+  OFPPR_MODIFY,
+  OFPRR_DELETE,
+} from '../../openflow/constants.ts';
+import { OfError } from '../../openflow/errors.ts';
+import type { OfKind, OfMessage, OfMessageOf } from '../../openflow/message.ts';
+import type { FlowModFields } from '../../openflow/messages/flow-mod.ts';
+import { type FlowEvent, FlowStore } from '../ofproto/flow-store.ts';
+import type { Group } from '../ofproto/group.ts';
+import type { LearnedFlow, LookupTable, Ofproto } from '../ofproto/ofproto.ts';
+import type { OfPort } from '../ofproto/port.ts';
+import { FF_HIDDEN, type Rule } from '../ofproto/rule.ts';
+import type { SlowPath, SlowPathPacketIn } from '../upcall/slow-path.ts';
+import { wantsAsync } from './async.ts';
+import type { Connection } from './connection.ts';
+import { Controllers } from './controllers.ts';
+import { HANDLERS } from './handlers/registry.ts';
+import { flowRemovedMessage } from './messages/flow-removed.ts';
+import { packetInMessage } from './messages/packet-in.ts';
+import { portDesc } from './messages/port-desc.ts';
+import type { StreamProvider } from './stream.ts';
+import type { ControllerStatus, OpenFlowConfig, OpenFlowSide } from './types.ts';
+
+/** Priority above all that OpenFlow can give: flows of the switch itself. */
+const FAIL_OPEN_PRIORITY = 0xf0f0f0;
+
+export interface OpenFlowSwitchOptions {
+  readonly ofproto: Ofproto;
+  readonly slowPath: SlowPath;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly streams: StreamProvider;
+  readonly setAdminUp: (port: OfPort, up: boolean) => void;
+  /** Directory of the bridge's sockets (BRIDGE.mgmt, BRIDGE.snoop). */
+  readonly runDir: string;
+}
+
+/** The OpenFlow side of one bridge: its tables and groups, and the connections that read and write them. */
+export class OpenFlowSwitch implements OpenFlowSide {
+  readonly options: OpenFlowSwitchOptions;
+  readonly ofproto: Ofproto;
+  readonly slowPath: SlowPath;
+  readonly flows: FlowStore;
+  readonly groups = new Map<number, Group>();
+  readonly controllers: Controllers;
+  readonly log: ModuleLog;
+  config: OpenFlowConfig | null = null;
+  /** Guards role requests (OpenFlow 1.5, 6.3.6); null: none seen. */
+  generationId: bigint | null = null;
+  #failOpen = false;
+  readonly #statusListeners: (() => void)[] = [];
+
+  constructor(options: OpenFlowSwitchOptions) {
+    this.options = options;
+    this.ofproto = options.ofproto;
+    this.slowPath = options.slowPath;
+    this.log = options.log.module('ofproto');
+    this.flows = new FlowStore(options.ofproto, (events, requester) => this.#flowEvents(events, requester));
+    this.controllers = new Controllers({
+      bridge: options.ofproto.name,
+      streams: options.streams,
+      clock: options.clock,
+      log: options.log.module('rconn'),
+      handler: {
+        onUp: () => this.#controllersChanged(),
+        onMessage: (connection, message, bytes) => this.#message(connection, message, bytes),
+        onClose: () => this.#controllersChanged(),
+      },
+      onStatus: () => this.#notify(),
+      services: {
+        management: `${options.runDir}/${options.ofproto.name}.mgmt`,
+        snoop: `${options.runDir}/${options.ofproto.name}.snoop`,
+      },
+    });
+  }
+
+  get clock(): Clock {
+    return this.options.clock;
+  }
+
+  // --- Configuration --------------------------------------------------------------------------------
+
+  configure(config: OpenFlowConfig): void {
+    const before = this.config;
+    this.config = config;
+    for (let id = 0; id < 254; id++) {
+      const settings = config.tables.get(id);
+      if (settings !== undefined) this.flows.table(id).configure(settings);
+      else this.flows.existing(id)?.configure(undefined);
+    }
+    this.controllers.configure(config.controllers, config.versions);
+    const hadPrimary = before?.controllers.some((c) => c.type === 'primary') ?? false;
+    const hasPrimary = config.controllers.some((c) => c.type === 'primary');
+    // Who takes control finds empty tables; so does whoever is left when the controllers go.
+    if (before !== null && (hadPrimary !== hasPrimary || this.#targetsChanged(before, config))) {
+      if (hadPrimary !== hasPrimary) this.#flushAll();
+    }
+    this.#defaultFlow();
+    this.#failOpenFlow();
+  }
+
+  #targetsChanged(before: OpenFlowConfig, after: OpenFlowConfig): boolean {
+    const targets = (c: OpenFlowConfig): string =>
+      c.controllers
+        .map((x) => x.target)
+        .sort()
+        .join();
+    return targets(before) !== targets(after);
+  }
+
+  #flushAll(): void {
+    this.flows.flush(true);
+    this.groups.clear();
+    this.ofproto.tablesChanged();
+  }
+
+  /** Without controllers, and unless told to be secure, a bridge is a learning switch. */
+  #defaultFlow(): void {
+    const config = this.config;
+    if (config === null) return;
+    const wanted = !this.controllers.hasPrimary && config.failMode === 'standalone';
+    const table = this.flows.existing(0);
+    const empty = (table?.count ?? 0) === 0;
+    if (wanted && empty && !this.#hadDefault) {
+      this.#hadDefault = true;
+      this.flows.apply(
+        internalFlow(new Match(), 0, [{ type: 'output', port: OFPP_NORMAL, maxLen: 0 }], 0),
+        null,
+      );
+    }
+    if (!wanted) this.#hadDefault = false;
+  }
+
+  #hadDefault = false;
+
+  /** A standalone bridge whose controllers are gone for too long does what it can by itself. */
+  #failOpenFlow(): void {
+    const config = this.config;
+    if (config === null) return;
+    const since = this.controllers.disconnectedSince();
+    const probe = config.controllers.find((c) => c.type === 'primary')?.probeIntervalMs ?? 5000;
+    const wanted =
+      config.failMode === 'standalone' &&
+      since !== null &&
+      this.clock.now() - since >= 3 * Math.max(probe, 1000);
+    if (wanted === this.#failOpen) return;
+    this.#failOpen = wanted;
+    if (wanted) {
+      this.log.warn(
+        `${this.ofproto.name}: could not connect to a controller for ${(3 * probe) / 1000} seconds, failing open`,
+      );
+      const normal: Action = { type: 'output', port: OFPP_NORMAL, maxLen: 0 };
+      this.flows.apply(internalFlow(new Match(), FAIL_OPEN_PRIORITY, [normal], FF_HIDDEN), null);
+    } else {
+      const rule = this.flows.find(0, new Match(), FAIL_OPEN_PRIORITY);
+      if (rule !== null) this.flows.remove([rule], OFPRR_DELETE);
+      this.log.info(`${this.ofproto.name}: no longer in fail-open mode`);
+    }
+  }
+
+  #controllersChanged(): void {
+    this.#failOpenFlow();
+    this.#notify();
+  }
+
+  // --- Status ---------------------------------------------------------------------------------------
+
+  controllerStatus(): readonly ControllerStatus[] {
+    return this.controllers.status();
+  }
+
+  onStatus(listener: () => void): void {
+    this.#statusListeners.push(listener);
+  }
+
+  #notify(): void {
+    for (const listener of this.#statusListeners) listener();
+  }
+
+  // --- Ports ----------------------------------------------------------------------------------------
+
+  portAdded(port: OfPort): void {
+    this.#portStatus(port, OFPPR_ADD);
+  }
+
+  portModified(port: OfPort): void {
+    this.#portStatus(port, OFPPR_MODIFY);
+  }
+
+  portRemoved(port: OfPort): void {
+    this.#portStatus(port, OFPPR_DELETE);
+  }
+
+  #portStatus(port: OfPort, reason: number): void {
+    const desc = portDesc(port);
+    this.broadcast('port_status', reason, (connection) => ({
+      kind: 'port_status',
+      version: connection.version,
+      xid: 0,
+      reason,
+      desc,
+    }));
+  }
+
+  /** Sends a message that nobody asked for to all connections that want its kind for this reason. */
+  broadcast(
+    type: 'port_status' | 'flow_removed' | 'packet_in',
+    reason: number,
+    make: (connection: Connection) => OfMessage | null,
+  ): void {
+    for (const connection of this.controllers.connections()) {
+      if (!wantsAsync(connection, type, reason) || !connection.acceptsAsync) continue;
+      const message = make(connection);
+      if (message !== null) connection.send(message);
+    }
+  }
+
+  /** A controller brings a port up or down. */
+  setAdminUp(port: OfPort, up: boolean): void {
+    this.options.setAdminUp(port, up);
+  }
+
+  // --- Packets and flows ----------------------------------------------------------------------------
+
+  packetIn(packetIn: SlowPathPacketIn): void {
+    this.broadcast('packet_in', packetIn.reason, (connection) =>
+      connection.state.controllerId === packetIn.controllerId
+        ? packetInMessage(this, connection, packetIn)
+        : null,
+    );
+  }
+
+  #flowEvents(events: readonly FlowEvent[], _requester: object | null): void {
+    for (const event of events) {
+      if (event.type !== 'removed' || event.rule.isHidden || (event.rule.flags & FF_SEND_FLOW_REM) === 0)
+        continue;
+      const { rule, reason } = event;
+      this.broadcast('flow_removed', reason, (connection) =>
+        flowRemovedMessage(connection, rule, reason, this.clock.now()),
+      );
+    }
+  }
+
+  expire(): void {
+    this.flows.expire();
+    this.#failOpenFlow();
+  }
+
+  close(): void {
+    this.controllers.close();
+  }
+
+  // --- Requests -------------------------------------------------------------------------------------
+
+  #message(connection: Connection, message: OfMessage, bytes: Uint8Array): void {
+    const handle = HANDLERS[message.kind] as
+      | ((
+          side: OpenFlowSwitch,
+          connection: Connection,
+          message: OfMessageOf<OfKind>,
+          bytes: Uint8Array,
+        ) => void)
+      | undefined;
+    if (handle === undefined) {
+      throw new OfError('OFPBRC_BAD_TYPE', `a switch takes no ${message.kind}`);
+    }
+    handle(this, connection, message as OfMessageOf<OfKind>, bytes);
+  }
+
+  // --- For translation ------------------------------------------------------------------------------
+
+  table(id: number): LookupTable | undefined {
+    return this.flows.existing(id);
+  }
+
+  wantsPacketInOnMiss(): boolean {
+    for (const connection of this.controllers.connections()) {
+      if (connection.version < 4 && wantsAsync(connection, 'packet_in', 0)) return true;
+    }
+    return false;
+  }
+
+  group(id: number): Group | undefined {
+    return this.groups.get(id);
+  }
+
+  datapathMeter(_meter: number): number | null {
+    return null;
+  }
+
+  formatActions(actions: readonly Action[]): string {
+    return formatActions(actions);
+  }
+
+  learn(flow: LearnedFlow): boolean {
+    const match = Match.of(flow.flow, flow.mask);
+    const existing = this.flows.find(flow.table, match, flow.priority);
+    if (existing !== null && this.#sameLearned(existing, flow)) {
+      // Traffic goes on: its life starts anew.
+      existing.modified = this.clock.now();
+      return true;
+    }
+    if (existing === null && flow.limit > 0) {
+      const cookies = this.flows.existing(flow.table)?.byCookie.get(flow.cookie);
+      if ((cookies?.size ?? 0) >= flow.limit) return false;
+    }
+    try {
+      this.flows.apply(
+        {
+          command: 'add',
+          match,
+          priority: flow.priority,
+          cookie: 0n,
+          cookieMask: 0n,
+          newCookie: flow.cookie,
+          modifyCookie: true,
+          table: flow.table,
+          idleTimeout: flow.idleTimeout,
+          hardTimeout: flow.hardTimeout,
+          bufferId: NO_BUFFER,
+          outPort: OFPP_ANY,
+          outGroup: OFPG_ANY,
+          flags: flow.flags & FF_SEND_FLOW_REM,
+          importance: 0,
+          actions: flow.actions,
+        },
+        null,
+      );
+    } catch (error) {
+      if (!(error instanceof OfError)) throw error;
+      this.log.limited(60, 5).warn(`${this.ofproto.name}: learned flow refused: ${error.message}`);
+      return false;
+    }
+    return true;
+  }
+
+  #sameLearned(rule: Rule, flow: LearnedFlow): boolean {
+    return (
+      rule.cookie === flow.cookie &&
+      rule.idleTimeout === flow.idleTimeout &&
+      rule.hardTimeout === flow.hardTimeout &&
+      formatActions(rule.actions) === formatActions(flow.actions)
+    );
+  }
+
+  describeLearned(flow: LearnedFlow): string {
+    const match = formatMatch(Match.of(flow.flow, flow.mask));
+    const parts = [`table=${flow.table}`];
+    if (flow.cookie !== 0n) parts.push(`cookie=0x${flow.cookie.toString(16)}`);
+    if (flow.idleTimeout !== 0) parts.push(`idle_timeout=${flow.idleTimeout}`);
+    if (flow.hardTimeout !== 0) parts.push(`hard_timeout=${flow.hardTimeout}`);
+    if (flow.priority !== 0x8000) parts.push(`priority=${flow.priority}`);
+    const tail = `${match}${match === '' ? '' : ' '}actions=${formatActions(flow.actions) || 'drop'}`;
+    return `${parts.join(' ')} ${tail}`;
+  }
+
+  finTimeout(rule: Rule, idle: number, hard: number): void {
+    const shorten = (now: number, wanted: number): number =>
+      wanted === 0 ? now : now === 0 ? wanted : Math.min(now, wanted);
+    rule.idleTimeout = shorten(rule.idleTimeout, idle);
+    rule.hardTimeout = shorten(rule.hardTimeout, hard);
+  }
+}
+
+function internalFlow(
+  match: Match,
+  priority: number,
+  actions: readonly Action[],
+  flags: number,
+): FlowModFields {
+  return {
+    command: 'add',
+    match,
+    priority,
+    cookie: 0n,
+    cookieMask: 0n,
+    newCookie: 0n,
+    modifyCookie: true,
+    table: 0,
+    idleTimeout: 0,
+    hardTimeout: 0,
+    bufferId: NO_BUFFER,
+    outPort: OFPP_ANY,
+    outGroup: OFPG_ANY,
+    flags,
+    importance: 0,
+    actions,
+  };
+}

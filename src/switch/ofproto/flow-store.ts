@@ -1,0 +1,427 @@
+import { randomUUID } from 'node:crypto';
+import type { Clock } from '../../base/clock.ts';
+import { Match } from '../../flow/match.ts';
+import { actionsOutputToGroup, actionsOutputToPort } from '../../openflow/actions/index.ts';
+import type { Action } from '../../openflow/actions/types.ts';
+import {
+  FF_CHECK_OVERLAP,
+  FF_RESET_COUNTS,
+  OFPG_ANY,
+  OFPP_ANY,
+  OFPRR_DELETE,
+  OFPRR_EVICTION,
+  OFPRR_HARD_TIMEOUT,
+  OFPRR_IDLE_TIMEOUT,
+  OFPTT_ALL,
+  UINT64_MAX,
+} from '../../openflow/constants.ts';
+import { OfError } from '../../openflow/errors.ts';
+import type { FlowModFields } from '../../openflow/messages/flow-mod.ts';
+import { chooseVictim } from './eviction.ts';
+import { FlowTable } from './flow-table.ts';
+import { N_TABLES, type Ofproto } from './ofproto.ts';
+import { Rule } from './rule.ts';
+
+/** What became of a flow, for monitors, flow_removed messages and learning. */
+export type FlowEvent =
+  | { readonly type: 'added'; readonly rule: Rule; readonly replaced: Rule | null }
+  | { readonly type: 'modified'; readonly rule: Rule; readonly replaced: Rule }
+  | { readonly type: 'removed'; readonly rule: Rule; readonly reason: number };
+
+/** Who asked for a change; null: the switch itself. */
+export type Requester = object | null;
+
+/** Which flows a request means. */
+export interface FlowFilter {
+  readonly match: Match;
+  readonly table: number;
+  readonly cookie: bigint;
+  readonly cookieMask: bigint;
+  readonly outPort: number;
+  readonly outGroup: number;
+}
+
+/** Most flows of one bridge, whatever the tables' limits: memory is not endless. */
+const MAX_FLOWS = 4_000_000;
+
+/**
+ * The flow tables of one bridge, and every change to them.
+ *
+ * Changes are made in the next version (`FlowTransaction`): rules are inserted for it or marked as gone
+ * in it, which later changes of the same transaction see and translation does not. `commit` makes the
+ * version the current one, in one step; `revert` leaves no trace. So a bundle shows at once or not at all.
+ */
+export class FlowStore {
+  readonly id: string = randomUUID();
+  readonly ofproto: Ofproto;
+  readonly #clock: Clock;
+  readonly #tables = new Map<number, FlowTable>();
+  readonly #onEvents: (events: readonly FlowEvent[], requester: Requester) => void;
+  #open: FlowTransaction | null = null;
+  #count = 0;
+
+  constructor(ofproto: Ofproto, onEvents: (events: readonly FlowEvent[], requester: Requester) => void) {
+    this.ofproto = ofproto;
+    this.#clock = ofproto.clock;
+    this.#onEvents = onEvents;
+  }
+
+  get clock(): Clock {
+    return this.#clock;
+  }
+
+  /** Flows in all tables. */
+  get count(): number {
+    return this.#count;
+  }
+
+  addCount(delta: number): void {
+    this.#count += delta;
+  }
+
+  get full(): boolean {
+    return this.#count >= MAX_FLOWS;
+  }
+
+  existing(id: number): FlowTable | undefined {
+    return this.#tables.get(id);
+  }
+
+  /** Makes the table if it is used for the first time. */
+  table(id: number): FlowTable {
+    let table = this.#tables.get(id);
+    if (table === undefined) {
+      table = new FlowTable(id);
+      this.#tables.set(id, table);
+    }
+    return table;
+  }
+
+  /** Tables in use, by number. */
+  tables(): FlowTable[] {
+    return [...this.#tables.values()].sort((a, b) => a.id - b.id);
+  }
+
+  /** @throws OfError if a transaction is open already. */
+  begin(): FlowTransaction {
+    if (this.#open !== null) throw new Error('flow tables: a transaction inside another');
+    this.#open = new FlowTransaction(this, this.ofproto.version + 1, () => {
+      this.#open = null;
+    });
+    return this.#open;
+  }
+
+  /** One change of its own. @throws OfError, and then nothing has changed. */
+  apply(mod: FlowModFields, requester: Requester): void {
+    const txn = this.begin();
+    try {
+      txn.apply(mod);
+    } catch (error) {
+      txn.revert();
+      throw error;
+    }
+    txn.commit(requester);
+  }
+
+  report(events: readonly FlowEvent[], requester: Requester): void {
+    if (events.length === 0) return;
+    this.ofproto.tablesChanged();
+    this.#onEvents(events, requester);
+  }
+
+  /** Rules of the current version that a filter means. */
+  select(filter: FlowFilter): Rule[] {
+    return selectRules(this, filter, this.ofproto.version, false);
+  }
+
+  /** The one flow of this match and priority. */
+  find(table: number, match: Match, priority: number): Rule | null {
+    return this.existing(table)?.classifier.find(match, priority, this.ofproto.version) ?? null;
+  }
+
+  /** Removes rules for a reason of the switch's own (timeouts, eviction, groups that went). */
+  remove(rules: readonly Rule[], reason: number, requester: Requester = null): void {
+    if (rules.length === 0) return;
+    const txn = this.begin();
+    for (const rule of rules) txn.remove(rule, reason);
+    txn.commit(requester);
+  }
+
+  /** Removes flows whose time is up. */
+  expire(): void {
+    const now = this.#clock.now();
+    const idle: Rule[] = [];
+    const hard: Rule[] = [];
+    for (const table of this.#tables.values()) {
+      for (const rule of table.rules(this.ofproto.version)) {
+        if (rule.hardTimeout > 0 && now >= rule.modified + rule.hardTimeout * 1000) hard.push(rule);
+        else if (
+          rule.idleTimeout > 0 &&
+          now >= Math.max(rule.used, rule.modified) + rule.idleTimeout * 1000
+        ) {
+          idle.push(rule);
+        }
+      }
+    }
+    this.remove(hard, OFPRR_HARD_TIMEOUT);
+    this.remove(idle, OFPRR_IDLE_TIMEOUT);
+  }
+
+  /** Removes all flows; hidden ones stay unless told. */
+  flush(withHidden: boolean): void {
+    const rules: Rule[] = [];
+    for (const table of this.#tables.values()) {
+      for (const rule of table.rules(this.ofproto.version))
+        if (withHidden || !rule.isHidden) rules.push(rule);
+    }
+    this.remove(rules, OFPRR_DELETE);
+  }
+}
+
+/** A set of changes that takes effect as one. */
+export class FlowTransaction {
+  readonly #store: FlowStore;
+  readonly version: number;
+  readonly #done: () => void;
+  readonly #inserted: Rule[] = [];
+  readonly #removed: Rule[] = [];
+  readonly #events: FlowEvent[] = [];
+
+  constructor(store: FlowStore, version: number, done: () => void) {
+    this.#store = store;
+    this.version = version;
+    this.#done = done;
+  }
+
+  /** @throws OfError; the transaction must then be reverted. */
+  apply(mod: FlowModFields): void {
+    checkTable(mod);
+    switch (mod.command) {
+      case 'add':
+        this.#add(mod);
+        break;
+      case 'modify':
+      case 'modify_strict':
+        this.#modify(mod);
+        break;
+      case 'delete':
+      case 'delete_strict':
+        for (const rule of this.#matching(mod)) this.remove(rule, OFPRR_DELETE);
+        break;
+    }
+  }
+
+  remove(rule: Rule, reason: number): void {
+    this.#take(rule);
+    this.#events.push({ type: 'removed', rule, reason });
+  }
+
+  commit(requester: Requester): void {
+    const { ofproto } = this.#store;
+    ofproto.version = this.version;
+    for (const rule of this.#removed)
+      if (rule.inserted) this.#store.table(rule.table).classifier.remove(rule);
+    this.#done();
+    this.#store.report(this.#events, requester);
+  }
+
+  revert(): void {
+    for (const rule of this.#removed.reverse()) {
+      const table = this.#store.table(rule.table);
+      table.classifier.restore(rule);
+      table.index(rule);
+      table.count++;
+      this.#store.addCount(1);
+    }
+    for (const rule of this.#inserted) {
+      if (!rule.inserted) continue;
+      const table = this.#store.table(rule.table);
+      table.classifier.remove(rule);
+      table.unindex(rule);
+      table.count--;
+      this.#store.addCount(-1);
+    }
+    this.#done();
+  }
+
+  #add(mod: FlowModFields): void {
+    const table = this.#store.table(mod.table === OFPTT_ALL ? 0 : mod.table);
+    const old = table.classifier.find(mod.match, mod.priority, this.version);
+    if (old === null) {
+      if ((mod.flags & FF_CHECK_OVERLAP) !== 0) {
+        const other = table.classifier.overlapping(mod.match, mod.priority, this.version);
+        if (other !== null) {
+          throw new OfError(
+            'OFPFMFC_OVERLAP',
+            `table ${table.id}: overlaps a flow of priority ${other.priority}`,
+          );
+        }
+      }
+      this.#makeRoom(table);
+    }
+    const now = this.#store.clock.now();
+    const rule = this.#make(
+      mod,
+      table.id,
+      mod.newCookie === UINT64_MAX ? 0n : mod.newCookie,
+      mod.actions,
+      now,
+    );
+    if (old !== null) {
+      this.#take(old);
+      if ((mod.flags & FF_RESET_COUNTS) === 0) {
+        rule.packets = old.packets;
+        rule.bytes = old.bytes;
+      }
+    }
+    this.#insert(rule, mod.match);
+    this.#events.push({ type: 'added', rule, replaced: old });
+  }
+
+  #modify(mod: FlowModFields): void {
+    const rules = this.#matching(mod);
+    if (rules.length === 0) {
+      // OpenFlow 1.0 adds what it can't find, if no cookie was asked for; later versions mark that too.
+      if (mod.newCookie !== UINT64_MAX && mod.cookieMask === 0n) this.#add(mod);
+      return;
+    }
+    for (const old of rules) {
+      const cookie = mod.modifyCookie ? mod.newCookie : old.cookie;
+      const rule = new Rule({
+        table: old.table,
+        priority: old.priority,
+        cookie,
+        actions: mod.actions,
+        flags: old.flags,
+        importance: old.importance,
+        idleTimeout: old.idleTimeout,
+        hardTimeout: old.hardTimeout,
+        now: this.#store.clock.now(),
+      });
+      rule.created = old.created;
+      rule.used = old.used;
+      if ((mod.flags & FF_RESET_COUNTS) === 0) {
+        rule.packets = old.packets;
+        rule.bytes = old.bytes;
+      }
+      const match = old.expandMatch();
+      this.#take(old);
+      this.#insert(rule, match);
+      this.#events.push({ type: 'modified', rule, replaced: old });
+    }
+  }
+
+  #matching(mod: FlowModFields): Rule[] {
+    const strict = mod.command === 'modify_strict' || mod.command === 'delete_strict';
+    const isDelete = mod.command === 'delete' || mod.command === 'delete_strict';
+    const filter: FlowFilter = {
+      match: mod.match,
+      table: mod.table,
+      cookie: mod.cookie,
+      cookieMask: mod.cookieMask,
+      outPort: isDelete ? mod.outPort : OFPP_ANY,
+      outGroup: isDelete ? mod.outGroup : OFPG_ANY,
+    };
+    return selectRules(this.#store, filter, this.version, false, strict ? mod.priority : null);
+  }
+
+  #makeRoom(table: FlowTable): void {
+    if (this.#store.full)
+      throw new OfError('OFPFMFC_TABLE_FULL', `the bridge has ${this.#store.count} flows, no more fit`);
+    while (table.count >= table.limit) {
+      const victim = table.evicts ? chooseVictim(table, this.version, this.#store.clock.now()) : null;
+      if (victim === null) {
+        throw new OfError(
+          'OFPFMFC_TABLE_FULL',
+          `table ${table.id} has ${table.count} flows of at most ${table.limit}`,
+        );
+      }
+      this.remove(victim, OFPRR_EVICTION);
+    }
+  }
+
+  #make(mod: FlowModFields, table: number, cookie: bigint, actions: readonly Action[], now: number): Rule {
+    return new Rule({
+      table,
+      priority: mod.priority,
+      cookie,
+      actions,
+      flags: mod.flags,
+      importance: mod.importance,
+      idleTimeout: mod.idleTimeout,
+      hardTimeout: mod.hardTimeout,
+      now,
+    });
+  }
+
+  #insert(rule: Rule, match: Match): void {
+    const table = this.#store.table(rule.table);
+    table.classifier.insert(rule, match, this.version);
+    table.index(rule);
+    table.count++;
+    this.#store.addCount(1);
+    this.#inserted.push(rule);
+  }
+
+  #take(rule: Rule): void {
+    const table = this.#store.table(rule.table);
+    table.classifier.removeInVersion(rule, this.version);
+    table.unindex(rule);
+    table.count--;
+    this.#store.addCount(-1);
+    this.#removed.push(rule);
+  }
+}
+
+function checkTable(mod: FlowModFields): void {
+  if (mod.table === OFPTT_ALL) {
+    if (mod.command === 'add' || mod.command === 'delete' || mod.command === 'delete_strict') return;
+    if (mod.command === 'modify' || mod.command === 'modify_strict') return;
+  }
+  if (mod.table >= N_TABLES) {
+    throw new OfError('OFPBRC_BAD_TABLE_ID', `table ${mod.table}: tables are 0 to ${N_TABLES - 1}`);
+  }
+}
+
+/** Rules visible in `version`, of one priority and exactly this match if `strict`. */
+function selectRules(
+  store: FlowStore,
+  filter: FlowFilter,
+  version: number,
+  withHidden: boolean,
+  strictPriority: number | null = null,
+): Rule[] {
+  const tables = filter.table === OFPTT_ALL ? store.tables() : [store.existing(filter.table)];
+  const found: Rule[] = [];
+  for (const table of tables) {
+    if (table === undefined) continue;
+    for (const rule of candidates(table, filter, version, strictPriority)) {
+      if (rule.isHidden && !withHidden) continue;
+      if (((rule.cookie ^ filter.cookie) & filter.cookieMask) !== 0n) continue;
+      if (filter.outPort !== OFPP_ANY && !actionsOutputToPort(rule.actions, filter.outPort)) continue;
+      if (filter.outGroup !== OFPG_ANY && !actionsOutputToGroup(rule.actions, filter.outGroup)) continue;
+      found.push(rule);
+    }
+  }
+  return found;
+}
+
+function candidates(
+  table: FlowTable,
+  filter: FlowFilter,
+  version: number,
+  strictPriority: number | null,
+): Iterable<Rule> {
+  if (strictPriority !== null) {
+    const rule = table.classifier.find(filter.match, strictPriority, version);
+    return rule === null ? [] : [rule];
+  }
+  if (filter.cookieMask === UINT64_MAX) {
+    const rules = [...(table.byCookie.get(filter.cookie) ?? [])].filter((rule) => rule.isVisibleIn(version));
+    return filter.match.isCatchAll ? rules : rules.filter((rule) => filter.match.covers(rule.expandMatch()));
+  }
+  return table.classifier.rules(filter.match, version);
+}
+
+/** A match of everything, for filters. */
+export const anyMatch = (): Match => new Match();
