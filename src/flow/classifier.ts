@@ -270,7 +270,7 @@ export class Classifier<R extends Rule> {
         subtable.record(wc, start);
         return -1;
       }
-      sum = subtable.hashStage(flow, sum, start, end);
+      sum = subtable.addStage(flow, sum, s, start);
       if (hashes !== null && !hashes.has(finishHash(sum))) {
         subtable.record(wc, end);
         return -1;

@@ -37,17 +37,42 @@ export function finishHash(sum: number): number {
   return h ^ (h >>> 13);
 }
 
+/** Adds a stage's words to the sum of the stages before it. */
+export type StageHasher = (flow: Uint32Array, sum: number) => number;
+
+/** ORs a mask's bits into a full one. */
+export type Recorder = (wc: Uint32Array) => void;
+
+/** The load of a mask's i-th word from `f`, masked. */
+function load(mask: MiniMask, i: number): string {
+  const word = `f[${mask.words[i]}]`;
+  return mask.masks[i] === 0xffffffff ? word : `${word}&${mask.masks[i] | 0}`;
+}
+
+function sumWord(mask: MiniMask, i: number): string {
+  return `w=${load(mask, i)};s=s+Math.imul(w^(w>>>16),${MULTIPLIERS[i]})|0;`;
+}
+
+/** Generates the hash of a mask's words from `start` to `end`. */
+export function compileStage(mask: MiniMask, start: number, end: number): StageHasher {
+  const lines = ['let w=0;'];
+  for (let i = start; i < end; i++) lines.push(sumWord(mask, i));
+  lines.push('return s;');
+  return new Function('f', 's', lines.join('\n')) as StageHasher;
+}
+
+/** Generates the recording of a mask's words up to `end`. */
+export function compileRecorder(mask: MiniMask, end: number): Recorder {
+  const lines: string[] = [];
+  for (let i = 0; i < end; i++) lines.push(`wc[${mask.words[i]}]|=${mask.masks[i] | 0};`);
+  return new Function('wc', lines.join('\n')) as Recorder;
+}
+
 /** Generates the lookup of a mask. Its text holds numbers from the mask alone. */
 export function compileFinder(mask: MiniMask): Finder {
   const n = mask.length;
-  const load = (i: number) => {
-    const word = `f[${mask.words[i]}]`;
-    return mask.masks[i] === 0xffffffff ? word : `${word}&${mask.masks[i] | 0}`;
-  };
   const lines: string[] = ['let s=0,w=0;'];
-  for (let i = 0; i < n; i++) {
-    lines.push(`w=${load(i)};s=s+Math.imul(w^(w>>>16),${MULTIPLIERS[i]})|0;`);
-  }
+  for (let i = 0; i < n; i++) lines.push(sumWord(mask, i));
   lines.push('let h=Math.imul(s^(s>>>15),0x85ebca77);h=h^(h>>>13);const m=slots.length-1;');
   lines.push('for(let i=h&m;slots[i]!==0;i=(i+1)&m){const r=slots[i]-1;if((hashes[r]^h)!==0)continue;');
   const compare: string[] = [];

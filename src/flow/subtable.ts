@@ -17,7 +17,16 @@ import { type MiniMask, MiniMatch } from './minimatch.ts';
 import { PrefixTrie } from './prefix-trie.ts';
 import { PriorityCounts } from './priority-counts.ts';
 import type { Rule, RuleHome } from './rule.ts';
-import { compileFinder, type Finder, finishHash, hashMultiplier } from './subtable-code.ts';
+import {
+  compileFinder,
+  compileRecorder,
+  compileStage,
+  type Finder,
+  finishHash,
+  hashMultiplier,
+  type Recorder,
+  type StageHasher,
+} from './subtable-code.ts';
 
 /** Lookups of a subtable after which its code is generated. */
 const COMPILE_AFTER = 500;
@@ -54,6 +63,9 @@ export class Subtable<R extends Rule> implements RuleHome {
   #rows = 0;
   #lookups = 0;
   #finder: Finder | null = null;
+  #trackedLookups = 0;
+  #stageHashers: StageHasher[] | null = null;
+  #recorder: Recorder | null = null;
 
   constructor(mask: MiniMask) {
     this.mask = mask;
@@ -90,8 +102,24 @@ export class Subtable<R extends Rule> implements RuleHome {
 
   /** Records the first `end` words of the mask in `wc`. */
   record(wc: Flow, end: number): void {
+    if (this.#recorder !== null && end === this.#length) {
+      this.#recorder(wc);
+      return;
+    }
     const { words, masks } = this.mask;
     for (let i = 0; i < end; i++) wc[words[i]] |= masks[i];
+  }
+
+  /** Adds the words of a stage, which starts at `start`, to the hash of those before it. */
+  addStage(flow: Flow, sum: number, stage: number, start: number): number {
+    if (this.#stageHashers !== null) return this.#stageHashers[stage](flow, sum);
+    if (++this.#trackedLookups === COMPILE_AFTER) {
+      this.#stageHashers = this.stages.map(({ end }, i) =>
+        compileStage(this.mask, i === 0 ? 0 : this.stages[i - 1].end, end),
+      );
+      this.#recorder = compileRecorder(this.mask, this.#length);
+    }
+    return this.hashStage(flow, sum, start, this.stages[stage].end);
   }
 
   /**

@@ -1,0 +1,117 @@
+/**
+ * `npm run bench -- classifier [--json]`: lookups per second of the classifier, with and without a record
+ * of the bits that decided. With OVS_SRC set to a built Open vSwitch tree, the same workload runs in its
+ * `ovstest test-classifier benchmark`, turn about with ours.
+ */
+import { spawnSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { newFlow } from '../src/flow/layout.ts';
+import { build, Random, type Workload } from './classifier-workload.ts';
+
+const LOOKUPS = 1_000_000;
+const ROUNDS = 3;
+
+/** Million lookups a second. */
+interface Rates {
+  readonly plain: number;
+  readonly tracked: number;
+}
+
+const WORKLOADS: readonly Workload[] = [
+  { rules: 1_000, priorities: 10, masks: 1 },
+  { rules: 10_000, priorities: 10, masks: 1 },
+  { rules: 100_000, priorities: 10, masks: 1 },
+  { rules: 100_000, priorities: 1, masks: 1 },
+  { rules: 1_000, priorities: 10, masks: 10 },
+  { rules: 10_000, priorities: 10, masks: 10 },
+  { rules: 100_000, priorities: 10, masks: 10 },
+  { rules: 100_000, priorities: 1, masks: 50 },
+];
+
+function measureOurs(workload: Workload): Rates & { readonly hits: number } {
+  const { classifier, packets } = build(workload);
+  const wc = newFlow();
+  let hits = 0;
+  const run = (tracked: boolean): number => {
+    const random = new Random();
+    hits = 0;
+    const start = performance.now();
+    for (let i = 0; i < LOOKUPS; i++) {
+      const packet = packets[random.below(packets.length)];
+      if (tracked) wc.fill(0);
+      if (classifier.lookup(0, packet, tracked ? wc : null) !== null) hits++;
+    }
+    return LOOKUPS / (performance.now() - start) / 1000;
+  };
+  const best = (tracked: boolean) => Math.max(...Array.from({ length: ROUNDS }, () => run(tracked)));
+  return { plain: best(false), tracked: best(true), hits: hits / LOOKUPS };
+}
+
+function measureTheirs(ovstest: string, { rules, priorities }: Workload): Rates | null {
+  const round = (): Rates | null => {
+    const args = ['test-classifier', 'benchmark', rules, priorities, 1, 1, LOOKUPS].map(String);
+    const run = spawnSync(ovstest, args, { encoding: 'utf8' });
+    const rates = [...(run.stdout ?? '').matchAll(/(\d+) lookups\/sec/g)].map((m) => Number(m[1]) / 1e6);
+    return rates.length === 2 ? { plain: rates[0], tracked: rates[1] } : null;
+  };
+  const rounds = Array.from({ length: ROUNDS }, round).filter((r) => r !== null);
+  if (rounds.length === 0) return null;
+  return {
+    plain: Math.max(...rounds.map((r) => r.plain)),
+    tracked: Math.max(...rounds.map((r) => r.tracked)),
+  };
+}
+
+const source = process.env.OVS_SRC ?? '';
+const ovstest = join(source, 'tests', 'ovstest');
+const hasPeer = source !== '' && existsSync(ovstest);
+if (!hasPeer) {
+  const why = source === '' ? 'OVS_SRC is not set' : `${ovstest} does not exist`;
+  console.log(`Without stock's figures: ${why}. Set OVS_SRC to a built Open vSwitch tree to have them.`);
+}
+
+console.log(`Million lookups a second, best of ${ROUNDS} rounds of ${LOOKUPS}.`);
+console.log('"tracked" also records which bits decided. Stock\'s program makes tables of one mask only.\n');
+const head = ['rules', 'priorities', 'masks', 'hits', 'plain', 'stock', 'ratio', 'tracked', 'stock', 'ratio'];
+console.log(head.map((h) => h.padStart(10)).join(''));
+
+const rows = WORKLOADS.map((workload) => {
+  const ours = measureOurs(workload);
+  const theirs = hasPeer && workload.masks === 1 ? measureTheirs(ovstest, workload) : null;
+  const cell = (n: number | undefined) => (n === undefined ? '-' : n.toFixed(2)).padStart(10);
+  console.log(
+    [
+      String(workload.rules).padStart(10),
+      String(workload.priorities).padStart(10),
+      String(workload.masks).padStart(10),
+      `${Math.round(ours.hits * 100)} %`.padStart(10),
+      cell(ours.plain),
+      cell(theirs?.plain),
+      cell(theirs === null ? undefined : ours.plain / theirs.plain),
+      cell(ours.tracked),
+      cell(theirs?.tracked),
+      cell(theirs === null ? undefined : ours.tracked / theirs.tracked),
+    ].join(''),
+  );
+  return { ...workload, ours, theirs };
+});
+
+if (process.argv.includes('--json')) {
+  const compared = rows.filter((row) => row.theirs !== null);
+  const ratios = compared.flatMap(({ ours, theirs }) =>
+    theirs === null ? [] : [ours.plain / theirs.plain, ours.tracked / theirs.tracked],
+  );
+  const biggest = compared.at(-1) ?? rows.find((row) => row.rules === 100_000);
+  console.log(
+    JSON.stringify({
+      bench: 'classifier',
+      unit: 'million lookups/s, plain, 100,000 rules of one mask and priority',
+      ours: biggest?.ours.plain ?? null,
+      theirs: biggest?.theirs?.plain ?? null,
+      /** The least of all comparisons, plain and tracked. */
+      ratio: ratios.length > 0 ? Math.min(...ratios) : null,
+      rows,
+    }),
+  );
+}
