@@ -76,7 +76,9 @@ function setFieldOf(fields: readonly Field[]): fc.Arbitrary<SetFieldAction> {
       }),
     ),
   );
-  const load = loadSubfield(fields.filter(hasShortHeader)).chain(({ field, ofs, bits }) =>
+  // What loads may do, OpenFlow 1.5's set-field may not always: it knows no VLAN id without a tag.
+  const loadable = fields.filter((f) => hasShortHeader(f) && f !== F.inPortOxm && f !== F.vlanVid);
+  const load = loadSubfield(loadable).chain(({ field, ofs, bits }) =>
     below(bits).map(
       (value): SetFieldAction => ({
         type: 'set_field',
@@ -87,6 +89,7 @@ function setFieldOf(fields: readonly Field[]): fc.Arbitrary<SetFieldAction> {
       }),
     ),
   );
+  const valid = load.filter(({ field, value }) => isValueValid(field, value));
   const maskable = fields.filter((f) => f.maskable && f !== F.vlanVid && f.format !== 'tunnel-flags');
   const masked = fc.constantFrom(...maskable).chain((field) =>
     fc.tuple(below(field.bits), below(field.bits)).map(([value, mask]): SetFieldAction => {
@@ -94,7 +97,7 @@ function setFieldOf(fields: readonly Field[]): fc.Arbitrary<SetFieldAction> {
       return { type: 'set_field', field, value: value & some, mask: some, form: 'set_field' };
     }),
   );
-  return fc.oneof(whole, load, masked);
+  return fc.oneof(whole, valid, masked);
 }
 
 function moveOf(sources: readonly Field[], targets: readonly Field[]): fc.Arbitrary<ActionOf<'reg_move'>> {
@@ -120,7 +123,10 @@ const natAction: fc.Arbitrary<NatAction> = fc
     addressMin[0] |= 1;
     const addressMax = Uint8Array.from(addressMin);
     addressMax[addressMax.length - 1] = Math.max(last, addressMin[addressMin.length - 1]);
+    // A range of one address or port is printed as that one.
+    const hasMax = addressMax.at(-1) !== addressMin.at(-1);
     const [portMin, portMax] = [Math.min(portA, portB) + 1, Math.max(portA, portB) + 1];
+    const hasPorts = range > 2 && portMax <= 0xffff;
     return {
       type: 'nat',
       direction,
@@ -128,9 +134,9 @@ const natAction: fc.Arbitrary<NatAction> = fc
       hash: choice === 1,
       random: choice === 2,
       addressMin,
-      addressMax: range > 1 ? addressMax : NO_BYTES,
-      portMin: range > 2 && portMax <= 0xffff ? portMin : 0,
-      portMax: range > 2 && portMax <= 0xffff ? portMax : 0,
+      addressMax: range > 1 && hasMax ? addressMax : NO_BYTES,
+      portMin: hasPorts ? portMin : 0,
+      portMax: hasPorts && portMax !== portMin ? portMax : 0,
     };
   });
 
