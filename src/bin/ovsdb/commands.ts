@@ -26,6 +26,7 @@ export function registerServerCommands(main: ServerDaemon): void {
   commands.register('ovsdb-server/list-dbs', '', 0, 0, () => lines([...server.databases.keys()].sort()));
   commands.register('ovsdb-server/add-db', 'DB', 1, 1, ([name]) => {
     main.openDatabase(name);
+    main.saveConfig();
     main.refreshRemotes();
     return undefined;
   });
@@ -33,6 +34,7 @@ export function registerServerCommands(main: ServerDaemon): void {
     if (!server.databases.has(name)) throw refuse('Failed to find the database.');
     if (name.startsWith('_')) throw refuse('Cannot remove reserved database.');
     main.closeDatabase(name, `removing ${name} database by user request`);
+    main.saveConfig();
     main.refreshRemotes();
     return undefined;
   });
@@ -59,11 +61,13 @@ export function registerServerCommands(main: ServerDaemon): void {
     } catch (error) {
       throw detailsOf(error);
     }
+    main.saveConfig();
     remotes.report(await remotes.refresh());
     return undefined;
   });
   commands.register('ovsdb-server/remove-remote', 'REMOTE', 1, 1, async ([name]) => {
     if (!remotes.remove(name)) throw refuse('no such remote');
+    main.saveConfig();
     remotes.report(await remotes.refresh());
     return undefined;
   });

@@ -11,6 +11,7 @@ import type { Daemon, DaemonDefinition } from '../daemon/daemon.ts';
 import type { OptionSpec } from '../daemon/options.ts';
 import { registerServerCommands } from './commands.ts';
 import { DiskFile } from './file.ts';
+import { ConfigStore, type SavedConfig } from './saved_config.ts';
 import { SocketTransports } from './socket.ts';
 import type { TlsNames } from './tls.ts';
 
@@ -51,6 +52,7 @@ export class ServerDaemon {
   readonly daemon: Daemon;
   readonly server: Server;
   readonly remotes: Remotes;
+  readonly #store: ConfigStore | undefined;
   #refreshing = false;
   #refreshAgain = false;
 
@@ -62,6 +64,7 @@ export class ServerDaemon {
       newUuid: randomUUID,
       columnDiffs: !daemon.has('disable-file-column-diff'),
     });
+    this.#store = daemon.has('monitor') ? new ConfigStore(daemon.dirs.run) : undefined;
     const transports = new SocketTransports(daemon.dirs.run, daemon.log.module('socket_util'), () =>
       this.#tlsNames(),
     );
@@ -158,7 +161,21 @@ export class ServerDaemon {
     this.daemon.clock.after(STATUS_INTERVAL_MS, () => this.tick());
   }
 
+  /** The configuration that a process before this one had when it crashed. */
+  savedConfig(): SavedConfig | undefined {
+    return this.#store?.load();
+  }
+
+  /** Keeps the configuration for the case that this process crashes. */
+  saveConfig(): void {
+    this.#store?.save({
+      remotes: this.remotes.names,
+      databases: [...this.server.databases.keys()].flatMap((name) => this.server.file(name)?.name ?? []),
+    });
+  }
+
   close(): void {
+    this.#store?.remove();
     this.remotes.close();
     for (const name of this.server.databases.keys()) this.server.file(name)?.close();
   }
@@ -178,18 +195,28 @@ function runCommand(daemon: Daemon, command: string): void {
   });
 }
 
-async function start(daemon: Daemon): Promise<void> {
+/** What the command line asks for. */
+function configured(daemon: Daemon): SavedConfig {
   const names =
     daemon.args.positional.length > 0 || daemon.has('no-dbs')
       ? daemon.args.positional
       : [join(daemon.dirs.db, 'conf.db')];
-  const main = new ServerDaemon(daemon);
   const leaves = daemon.has('detach') && !daemon.has('no-chdir');
-  for (const name of new Set(names)) main.openDatabase(leaves ? resolve(name) : name);
-  for (const remote of daemon.values('remote')) main.remotes.addUnchecked(remote);
+  return {
+    databases: names.map((name) => (leaves ? resolve(name) : name)),
+    remotes: daemon.values('remote'),
+  };
+}
+
+async function start(daemon: Daemon): Promise<void> {
+  const main = new ServerDaemon(daemon);
+  const config = main.savedConfig() ?? configured(daemon);
+  for (const name of new Set(config.databases)) main.openDatabase(name);
+  for (const remote of config.remotes) main.remotes.addUnchecked(remote);
   const errors = await main.remotes.refresh();
   if (errors.length > 0) throw new WeftError('bad-remote', errors.join('\n'));
   registerServerCommands(main);
+  main.saveConfig();
   main.server.onAnyCommit = () => main.refreshRemotes();
   main.tick();
   daemon.onExit(() => main.close());
