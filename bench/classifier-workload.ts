@@ -73,7 +73,18 @@ export function build(workload: Workload): { classifier: Classifier<Rule>; packe
     const match = matchOf(random.below(all), maskList[random.below(maskList.length)]);
     if (classifier.find(match, priority, 0) === null) classifier.insert(new Rule(priority), match);
   }
-  const packets: Flow[] = [];
-  for (let i = 0; i < N_PACKETS; i++) packets.push(matchOf(random.below(2 ** PACKET_BITS), all - 1).flow);
-  return { classifier, packets };
+  return { classifier, packets: randomPackets(random) };
+}
+
+/** Packets with random values in all fields but the metadata. */
+export function randomPackets(random = new Random()): Flow[] {
+  return Array.from(
+    { length: N_PACKETS },
+    () => matchOf(random.below(2 ** PACKET_BITS), 2 ** FIELDS.length - 1).flow,
+  );
+}
+
+/** A mask of all bits of the thirteen fields. */
+export function exactMask(): Flow {
+  return matchOf(0, 2 ** FIELDS.length - 1).mask;
 }

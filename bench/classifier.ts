@@ -6,7 +6,11 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { newFlow } from '../src/flow/layout.ts';
+import { Classifier } from '../src/flow/classifier.ts';
+import { F } from '../src/flow/fields.ts';
+import { newFlow, W_NW_DST } from '../src/flow/layout.ts';
+import { Match } from '../src/flow/match.ts';
+import { Rule } from '../src/flow/rule.ts';
 import { build, Random, type Workload } from './classifier-workload.ts';
 
 const LOOKUPS = 1_000_000;
@@ -97,6 +101,34 @@ const rows = WORKLOADS.map((workload) => {
   return { ...workload, ours, theirs };
 });
 
+/** What it costs to fill a table with distinct flows to single addresses, and to empty it. */
+function measureChanges(count: number): { insert: number; remove: number; bytes: number; objects: number } {
+  const classifier = new Classifier<Rule>();
+  const match = new Match().setNumber(F.ethType, 0x0800).setNumber(F.ipDst, 1).setNumber(F.nwProto, 6);
+  const heap = process.memoryUsage().heapUsed;
+  const rules: Rule[] = [];
+  let start = performance.now();
+  for (let i = 0; i < count; i++) {
+    match.flow[W_NW_DST] = i;
+    const rule = new Rule(i & 0xffff);
+    classifier.insert(rule, match);
+    rules.push(rule);
+  }
+  const insert = count / (performance.now() - start) / 1000;
+  const objects = (process.memoryUsage().heapUsed - heap) / count;
+  const bytes = classifier.bytes / count;
+  start = performance.now();
+  for (const rule of rules) classifier.remove(rule);
+  return { insert, remove: count / (performance.now() - start) / 1000, bytes, objects };
+}
+
+const changes = measureChanges(100_000);
+console.log(
+  `\n100000 flows to single addresses: ${changes.insert.toFixed(2)} million insertions a second, ` +
+    `${changes.remove.toFixed(2)} million removals; ${changes.bytes.toFixed(0)} bytes a rule in tables, ` +
+    `about ${changes.objects.toFixed(0)} in objects.`,
+);
+
 if (process.argv.includes('--json')) {
   const compared = rows.filter((row) => row.theirs !== null);
   const ratios = compared.flatMap(({ ours, theirs }) =>
@@ -112,6 +144,7 @@ if (process.argv.includes('--json')) {
       /** The least of all comparisons, plain and tracked. */
       ratio: ratios.length > 0 ? Math.min(...ratios) : null,
       rows,
+      changes,
     }),
   );
 }
