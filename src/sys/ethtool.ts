@@ -28,8 +28,8 @@ export interface DriverInfo {
 }
 
 export interface LinkSettings {
-  /** Megabits a second; undefined if the device does not know. */
-  readonly speed: number | undefined;
+  /** Undefined if the device does not know. */
+  readonly speedMbps: number | undefined;
   readonly duplex: 'half' | 'full' | undefined;
   readonly autonegotiation: boolean;
 }
@@ -80,7 +80,7 @@ export function linkSettings(device: string): LinkSettings | undefined {
     }
     const speed = view.getUint32(4, true);
     return {
-      speed: speed === 0xffff_ffff || speed === 0 ? undefined : speed,
+      speedMbps: speed === 0xffff_ffff || speed === 0 ? undefined : speed,
       duplex: data[8] === 0 ? 'half' : data[8] === 1 ? 'full' : undefined,
       autonegotiation: data[11] === 1,
     };

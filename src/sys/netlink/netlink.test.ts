@@ -178,12 +178,12 @@ test('ethtool: driver, speed and offloads', { skip }, () => {
   inLab((links) => {
     links.createVeth('weftA', 'weftB', { up: true }, { up: true });
     assert.equal(driverInfo('weftA')!.driver, 'veth');
-    assert.deepEqual(linkSettings('weftA'), { speed: 10_000, duplex: 'full', autonegotiation: false });
+    assert.deepEqual(linkSettings('weftA'), { speedMbps: 10_000, duplex: 'full', autonegotiation: false });
     assert.equal(offloadOf('weftA', 'txChecksum'), true);
     assert.equal(setOffload('weftA', 'txChecksum', false), true);
     assert.equal(offloadOf('weftA', 'txChecksum'), false);
     assert.equal(offloadOf('weftA', 'tso'), false);
-    assert.equal(linkSettings('lo')?.speed, undefined);
+    assert.equal(linkSettings('lo')?.speedMbps, undefined);
     assert.throws(() => driverInfo('weft-none'), { errnoName: 'ENODEV' });
   });
 });
