@@ -97,6 +97,11 @@ const CODECS: Readonly<Record<ActionType, ActionCodec>> = Object.freeze({
 
 const ALL: readonly ActionCodec[] = Object.values(CODECS);
 
+/** Every action's codec, for tools and tests. */
+export function allCodecs(): readonly ActionCodec[] {
+  return ALL;
+}
+
 /** The codec of an action. */
 export function codecOf(type: ActionType): ActionCodec {
   return CODECS[type];
