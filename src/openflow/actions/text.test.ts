@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import fc from 'fast-check';
 import { WeftError } from '../../base/errors.ts';
 import { formatActions, parseActions, parseInstructions, parseWithProtocols } from './list.ts';
 import { P_ANY, P_NXM_OF11_UP, P_OF11_UP, P_OF13_UP, P_OF15_UP } from './protocols.ts';
@@ -29,6 +30,7 @@ test('integers follow C in base and sign, and have no end in hexadecimal', () =>
   assert.equal(scanFieldInteger('300', 1), 'range');
   assert.equal(scanFieldInteger('x', 1), null);
   assert.equal(scanFieldInteger('9'.repeat(100_000), 8), 'range');
+  assert.throws(() => parseActions(`set_queue:0x${'f'.repeat(100_000)}`), /invalid numeric format/);
 });
 
 /** Other ways to write an action: text, and what it is printed as. */
@@ -193,4 +195,71 @@ test('a text says which flow formats can carry it', () => {
   assert.equal(protocols('meter:1', false), P_OF15_UP);
   assert.equal(protocols('set_field:1->metadata'), P_NXM_OF11_UP);
   assert.equal(protocols('clone(encap(ethernet))'), P_OF13_UP);
+});
+
+test('property: any text is read or refused in words', () => {
+  const word = fc.constantFrom(
+    ...[
+      'output',
+      'set_field',
+      'load',
+      'move',
+      'learn',
+      'ct',
+      'nat',
+      'exec',
+      'clone',
+      'bundle',
+      'multipath',
+      'reg0',
+    ],
+    ...[
+      'resubmit',
+      'controller',
+      'encap',
+      'nsh',
+      'tlv',
+      'decap',
+      'sample',
+      'note',
+      'conjunction',
+      'src',
+      'eth_dst',
+    ],
+    ...[
+      '(',
+      ')',
+      ',',
+      ':',
+      '=',
+      '->',
+      '[',
+      ']',
+      '..',
+      '/',
+      ' ',
+      '"',
+      '-',
+      '1',
+      '0x',
+      '0xff',
+      '10.0.0.1',
+      'fe80::1',
+    ],
+  );
+  const text = fc.oneof(
+    fc.string({ maxLength: 60 }),
+    fc.array(word, { maxLength: 20 }).map((words) => words.join('')),
+    fc.array(word, { maxLength: 20 }).map((words) => words.join(' ')),
+  );
+  fc.assert(
+    fc.property(text, (s) => {
+      try {
+        formatActions(parseInstructions(s));
+      } catch (error) {
+        assert.ok(error instanceof WeftError, String(error));
+      }
+    }),
+    { numRuns: 3000 },
+  );
 });

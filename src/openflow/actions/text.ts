@@ -87,7 +87,8 @@ export interface ScannedInteger {
 }
 
 /** Digits of an integer that are read; more than 64 bits need in any base. */
-const MAX_DIGITS = 64;
+const MAX_DIGITS = 80;
+const BEYOND = 1n << 256n;
 const INTEGER = /^[ \t\n\v\f\r]*([+-]?)(0[xX][0-9a-fA-F]+|0[0-7]*|[1-9][0-9]*)/;
 const DECIMAL = /^[ \t\n\v\f\r]*([+-]?)([0-9]+)/;
 
@@ -95,8 +96,9 @@ const DECIMAL = /^[ \t\n\v\f\r]*([+-]?)([0-9]+)/;
 export function scanInteger(text: string, base: 0 | 10 = 0): ScannedInteger {
   const m = (base === 10 ? DECIMAL : INTEGER).exec(text);
   if (m === null) return { value: 0n, end: 0 };
+  const digits = m[2];
   // So many digits are out of any range that callers accept; what number they make is not worth knowing.
-  const digits = m[2].length > MAX_DIGITS ? m[2].slice(-MAX_DIGITS).replace(/^./, '1') : m[2];
+  if (digits.length > MAX_DIGITS) return { value: m[1] === '-' ? -BEYOND : BEYOND, end: m[0].length };
   const octal = base === 0 && digits.length > 1 && digits[0] === '0' && /^[0-7]+$/.test(digits);
   const magnitude = BigInt(octal ? `0o${digits.slice(1)}` : digits.replace(/^0+(?=[0-9])/, ''));
   return { value: m[1] === '-' ? -magnitude : magnitude, end: m[0].length };
