@@ -178,9 +178,24 @@ export type UserspaceCookie =
       readonly obsDomain: number;
       readonly obsPoint: number;
       readonly outputPort: number;
+      /** `sflow`: the packet's tag. */
+      readonly vlanTci?: number;
+      /** `flow_sample`: out of 65535, and on which side of the switch. */
+      readonly probability?: number;
+      readonly direction?: 'default' | 'ingress' | 'egress';
     };
 
-export type SlowPathReason = 'cfm' | 'bfd' | 'lacp' | 'stp' | 'lldp' | 'controller' | 'action' | 'match';
+/** 'none': a text said slow_path(0). */
+export type SlowPathReason =
+  | 'none'
+  | 'cfm'
+  | 'bfd'
+  | 'lacp'
+  | 'stp'
+  | 'lldp'
+  | 'controller'
+  | 'action'
+  | 'match';
 
 /**
  * What a datapath does to a packet, in order. Ports are datapath port numbers. `set` writes the bits
@@ -190,7 +205,15 @@ export type SlowPathReason = 'cfm' | 'bfd' | 'lacp' | 'stp' | 'lldp' | 'controll
 export type DpAction =
   | { readonly type: 'output'; readonly port: number }
   | { readonly type: 'drop'; readonly reason: string }
-  | { readonly type: 'userspace'; readonly cookie: UserspaceCookie; readonly pid: number }
+  | {
+      readonly type: 'userspace';
+      readonly cookie: UserspaceCookie;
+      readonly pid: number;
+      /** The megaflow's actions go up with the packet. */
+      readonly includeActions?: boolean;
+      /** Port whose tunnel key goes up with the packet. */
+      readonly tunnelOutPort?: number;
+    }
   | { readonly type: 'set'; readonly group: SetGroup; readonly words: readonly SetWord[] }
   | { readonly type: 'push_vlan'; readonly tpid: number; readonly tci: number }
   | { readonly type: 'pop_vlan' }
@@ -221,6 +244,8 @@ export interface DpCtAction {
   readonly mark: { readonly value: number; readonly mask: number } | null;
   readonly label: { readonly value: bigint; readonly mask: bigint } | null;
   readonly helper: string;
+  /** Name of a timeout policy; none: the default. */
+  readonly timeout?: string;
   readonly nat: {
     readonly direction: 'none' | 'src' | 'dst';
     readonly addressMin: Uint8Array;
@@ -242,7 +267,6 @@ export type SetGroup =
   | 'udp'
   | 'sctp'
   | 'icmp'
-  | 'icmp'
   | 'icmpv6'
   | 'nd'
   | 'nd_ext'
@@ -252,7 +276,14 @@ export type SetGroup =
   | 'skb_priority'
   | 'skb_mark'
   | 'ct_mark'
-  | 'nsh';
+  | 'nsh'
+  // Forms that texts allow and no datapath executes.
+  | 'in_port'
+  | 'recirc_id'
+  | 'dp_hash'
+  | 'eth_type'
+  | 'vlan'
+  | 'tcp_flags';
 
 export interface SetWord {
   /** Index in the flow key. */

@@ -125,12 +125,8 @@ class KeyFormatter {
     const { key, mask } = this;
     const type = key[W_ETH_TYPE] >>> 16;
     if (type < 0x0600) {
-      // Frames without EtherType: said by the mask alone.
-      if (mask !== null) {
-        // A comma goes in front also where nothing else does.
-        if (this.parts.length === 0) this.parts.push('');
-        this.parts.push('eth_type(0/0xffff)');
-      }
+      // Frames without EtherType: said by the mask alone (inside a tag with nothing else, not at all).
+      if (mask !== null && this.parts.length > 0) this.parts.push('eth_type(0/0xffff)');
       return;
     }
     this.scalar('eth_type');
