@@ -20,6 +20,9 @@ export interface LiveInterface {
   error: string | null;
 }
 
+/** Types whose device the datapath makes. */
+const MADE_BY_DATAPATH: ReadonlySet<string> = new Set(['internal', 'tap']);
+
 /** Types of interface that have no device and no datapath port of their own. */
 const VIRTUAL: ReadonlySet<string> = new Set(['patch']);
 
@@ -81,6 +84,7 @@ export class Bridge {
         want.port.name !== live.portName ||
         want.iface.uuid !== live.config.uuid ||
         needsNewNumber(want.iface, live) ||
+        (live.device !== null && this.backer.devices.isGone(live.device)) ||
         !sameOptions(want.iface, live.config)
       ) {
         this.#removeInterface(live);
@@ -142,18 +146,18 @@ export class Bridge {
     let dpPort: number | null = null;
     try {
       if (!VIRTUAL.has(config.type)) {
+        // A tap comes into being with its port; any other device must be there before.
+        const spec = { name: config.name, type: config.type, options: config.options };
+        if (MADE_BY_DATAPATH.has(config.type)) dpPort = this.backer.datapath.portAdd(spec);
         live.device = this.backer.devices.open(config);
-        dpPort = this.backer.datapath.portAdd({
-          name: config.name,
-          type: config.type,
-          options: config.options,
-        });
+        dpPort ??= this.backer.datapath.portAdd(spec);
       } else {
         checkPatch(config);
       }
     } catch (error) {
       live.device?.close();
       live.device = null;
+      if (dpPort !== null) this.backer.datapath.portDelete(dpPort);
       if (!config.local) this.#numbers.release(numbered);
       live.error = describeFailure(config, error);
       this.#log.limited(60, 20).warn(live.error);

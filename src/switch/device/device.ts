@@ -30,6 +30,8 @@ export interface NetDevice {
 export interface DeviceProvider {
   /** @throws WeftError `no-such-device` and others, whose message users see in Interface.error. */
   open(spec: DeviceSpec): NetDevice;
+  /** Whether a device that was opened has vanished since. */
+  isGone(device: NetDevice): boolean;
   /** Called when a device may have come, gone or changed. */
   onChange(listener: () => void): void;
 }

@@ -112,6 +112,10 @@ export class DummyDevices implements DeviceProvider {
     return this.#devices.values();
   }
 
+  isGone(): boolean {
+    return false;
+  }
+
   onChange(listener: () => void): void {
     this.#listeners.push(listener);
   }

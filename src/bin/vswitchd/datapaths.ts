@@ -1,0 +1,88 @@
+import { WeftError } from '../../base/errors.ts';
+import type { Logger } from '../../base/log.ts';
+import type { Datapath } from '../../datapath/types.ts';
+import { createInProcessDatapath, type InProcessDatapath } from '../../datapath/userspace/in-process.ts';
+import { createWorkerDatapath } from '../../datapath/userspace/worker-datapath.ts';
+import type { DatapathProvider } from '../../switch/bridge/backer.ts';
+import type { DeviceProvider } from '../../switch/device/device.ts';
+import { DummyDevices } from '../../switch/device/dummy.ts';
+import { SystemDevices } from '../../switch/device/system.ts';
+import { HostMonitor } from '../../sys/netlink/monitor.ts';
+import type { DaemonClock } from '../daemon/clock.ts';
+
+export interface DatapathsOptions {
+  readonly clock: DaemonClock;
+  readonly log: Logger;
+  /** --enable-dummy: types "dummy"; "override" makes every type one. */
+  readonly dummy: 'no' | 'yes' | 'override';
+  /** Not --disable-system. */
+  readonly system: boolean;
+}
+
+const SYSTEM_TYPES = ['netdev', 'system'];
+const INTERFACE_TYPES = ['internal', 'patch', 'system', 'tap'];
+
+/** The datapaths of this machine: in process over dummy ports, or in a thread of its own over devices. */
+export class Datapaths implements DatapathProvider {
+  readonly #options: DatapathsOptions;
+  /** Open in-process datapaths with their devices, for the netdev-dummy commands. */
+  readonly dummies = new Map<string, { datapath: InProcessDatapath; devices: DummyDevices }>();
+  #monitor: HostMonitor | null = null;
+
+  constructor(options: DatapathsOptions) {
+    this.#options = options;
+  }
+
+  get types(): readonly string[] {
+    const types = [...SYSTEM_TYPES];
+    if (this.#options.dummy !== 'no') types.push('dummy');
+    return types;
+  }
+
+  get interfaceTypes(): readonly string[] {
+    return this.#options.dummy === 'no'
+      ? INTERFACE_TYPES
+      : [...INTERFACE_TYPES, 'dummy', 'dummy-internal', 'dummy-pmd'];
+  }
+
+  open(type: string): { datapath: Datapath; devices: DeviceProvider } {
+    const { clock, log, dummy, system } = this.#options;
+    const random = Math.random;
+    if (dummy === 'override' || (type === 'dummy' && dummy === 'yes')) {
+      const datapath = createInProcessDatapath({
+        clock,
+        random,
+        log,
+        type: `${type}@ovs-${type}`,
+        name: `ovs-${type}`,
+      });
+      const devices = new DummyDevices();
+      this.dummies.set(type, { datapath, devices });
+      return { datapath, devices };
+    }
+    if (!SYSTEM_TYPES.includes(type)) {
+      throw new WeftError('unknown-datapath-type', `datapath type ${type} is not known`, {
+        remedy: `use one of ${this.types.join(', ')}`,
+      });
+    }
+    if (!system && type === 'system') {
+      throw new WeftError('datapath-disabled', 'datapath type system is switched off by --disable-system');
+    }
+    const devices = new SystemDevices();
+    const datapath = createWorkerDatapath({
+      clock,
+      random,
+      log,
+      type: `${type}@ovs-${type}`,
+      name: `ovs-${type}`,
+      onFailure: (error) =>
+        log.module('dpif_netdev').err(`forwarding thread of ${type} ended: ${error.message}`),
+    });
+    this.#monitor ??= new HostMonitor(['link'], () => devices.refresh());
+    return { datapath, devices };
+  }
+
+  async close(): Promise<void> {
+    await this.#monitor?.close();
+  }
+}

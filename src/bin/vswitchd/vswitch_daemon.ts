@@ -1,0 +1,151 @@
+import { release } from 'node:os';
+import { WeftError } from '../../base/errors.ts';
+import { OvsdbClient } from '../../ovsdb/client/client.ts';
+import { openVSwitchSchema } from '../../ovsdb/index.ts';
+import { Switch } from '../../switch/bridge/manager.ts';
+import { OpenFlowSwitch } from '../../switch/conn/openflow-switch.ts';
+import type { OfPort } from '../../switch/ofproto/port.ts';
+import type { Daemon, DaemonDefinition } from '../daemon/daemon.ts';
+import type { OptionSpec } from '../daemon/options.ts';
+import { SocketTransports } from '../ovsdb/socket.ts';
+import { registerSwitchCommands } from './commands.ts';
+import { Datapaths } from './datapaths.ts';
+import { SocketStreams } from './streams.ts';
+
+const VERSION = '3.1.0';
+
+const OPTIONS: readonly OptionSpec[] = [
+  {
+    name: 'enable-dummy',
+    value: 'optional',
+    valueName: 'ARG',
+    help: 'offer dummy datapaths and devices, for tests',
+  },
+  { name: 'disable-system', value: 'none', help: 'leave the devices of the host alone' },
+  { name: 'disable-system-route', value: 'none', help: "leave the host's routing table alone" },
+  { name: 'dummy-numa', value: 'required', valueName: 'LIST', help: 'accepted for compatibility' },
+  { name: 'mlockall', value: 'none', help: 'accepted for compatibility' },
+  { name: 'dpdk', value: 'optional', help: 'accepted for compatibility' },
+  { name: 'private-key', short: 'p', value: 'required', valueName: 'FILE', help: 'file with private key' },
+  { name: 'certificate', short: 'c', value: 'required', valueName: 'FILE', help: 'file with certificate' },
+  {
+    name: 'ca-cert',
+    short: 'C',
+    value: 'required',
+    valueName: 'FILE',
+    help: 'file with peer CA certificate',
+  },
+  {
+    name: 'bootstrap-ca-cert',
+    value: 'required',
+    valueName: 'FILE',
+    help: 'as --ca-cert; the file must exist',
+  },
+  { name: 'peer-ca-cert', value: 'required', valueName: 'FILE', help: 'accepted for compatibility' },
+];
+
+async function start(daemon: Daemon): Promise<void> {
+  const [given, ...more] = daemon.args.positional;
+  if (more.length > 0) {
+    throw new WeftError(
+      'too-many-arguments',
+      `at most one non-option argument accepted; use --help for usage`,
+    );
+  }
+  const remote = given ?? `unix:${daemon.dirs.run}/db.sock`;
+  const { clock, log } = daemon;
+  const transports = new SocketTransports(daemon.dirs.run, log.module('socket_util'));
+  if (transports.kind(remote) === 'unknown') {
+    throw new WeftError('bad-remote', `${remote}: not a database connection`, {
+      remedy: 'use unix:FILE or tcp:IP:PORT',
+    });
+  }
+  const client = new OvsdbClient({
+    schema: openVSwitchSchema,
+    connector: transports.connector(remote),
+    clock,
+    log,
+  });
+  const dummy = daemon.has('enable-dummy')
+    ? daemon.value('enable-dummy') === 'override'
+      ? 'override'
+      : 'yes'
+    : 'no';
+  const datapaths = new Datapaths({ clock, log, dummy, system: !daemon.has('disable-system') });
+  const streams = new SocketStreams(daemon.dirs.run);
+  const vswitch: Switch = new Switch({
+    client,
+    clock,
+    log,
+    defer: (fn) => void setImmediate(fn),
+    datapaths,
+    host: {
+      version: VERSION,
+      dbVersion: openVSwitchSchema.version,
+      systemType: 'Linux',
+      systemVersion: release(),
+      hostname: '',
+    },
+    makeOpenFlow: (ofproto, slowPath) =>
+      new OpenFlowSwitch({
+        ofproto,
+        slowPath,
+        clock,
+        log,
+        streams,
+        runDir: daemon.dirs.run,
+        setAdminUp: (port: OfPort, up: boolean) =>
+          vswitch.bridge(ofproto.name)?.interface(port.name)?.device?.setAdminUp(up),
+      }),
+  });
+  registerSwitchCommands(daemon.commands, { vswitch, datapaths, clock });
+  daemon.onExit(async () => {
+    await vswitch.close();
+    client.close();
+    await datapaths.close();
+  });
+  // One switch a database: who comes second waits.
+  client.lock('ovs_vswitchd');
+  client.start();
+  await waitForFirst(client, remote, log.module('ovsdb_cs'));
+}
+
+/** The daemon is ready when it has seen the database, or failed to reach it at once. */
+async function waitForFirst(
+  client: OvsdbClient<typeof openVSwitchSchema>,
+  remote: string,
+  log: { warn(text: string): void },
+): Promise<void> {
+  await new Promise<void>((resolve) => {
+    const stop = client.onState((state) => {
+      if (state === 'synced') {
+        stop();
+        // The switch looks at it in the next turn; after that we are ready.
+        setImmediate(() => setImmediate(resolve));
+      } else if (state === 'backoff') {
+        stop();
+        log.warn(`${remote}: no database yet, trying again`);
+        resolve();
+      }
+    });
+  });
+}
+
+export const daemon: DaemonDefinition = {
+  program: 'ovs-vswitchd',
+  version: [`ovs-vswitchd (Open vSwitch) ${VERSION}`, 'Weft virtual switch'],
+  options: OPTIONS,
+  usage: (dirs) =>
+    `ovs-vswitchd: virtual switch of Weft\nusage: ovs-vswitchd [OPTIONS] [DATABASE]\nwhere DATABASE is a socket on which ovsdb-server is listening\n      (default: "unix:${dirs.run}/db.sock").\n`,
+  modules: [
+    'bridge',
+    'ofproto',
+    'ofproto_dpif',
+    'ofproto_dpif_xlate',
+    'ofproto_dpif_upcall',
+    'rconn',
+    'vconn',
+    'unixctl',
+  ],
+  start,
+};
