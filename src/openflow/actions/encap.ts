@@ -156,11 +156,11 @@ export const encap: ActionCodec<EncapAction> = {
 
 /** `packet_type(ns=N,type=N)` */
 function parsePacketType(text: string): number {
-  const pairs = keyValues(text);
+  const pairs = keyValues(text).values();
   const pull = (what: 'ns' | 'type'): number => {
-    const pair = pairs.next();
-    if (pair.done === true || pair.value.key !== what) syntaxError(`Missing packet_type attribute ${what}`);
-    return parseU16(pair.value.value, what);
+    const { value: pair } = pairs.next();
+    if (pair?.key !== what) syntaxError(`Missing packet_type attribute ${what}`);
+    return parseU16(pair.value, what);
   };
   const ns = pull('ns');
   if (ns >= N_PT_NAMESPACES) syntaxError(`Unsupported ns value: ${ns}`);

@@ -1,12 +1,13 @@
 import { WeftError } from '../../base/errors.ts';
 import { formatIpv4, parseIpv4 as parseIpv4OrNull } from '../../flow/address-text.ts';
+import { splitKeyValues } from '../../flow/match-parse.ts';
 import { formatPort, type PortNames, parsePort, quoteName, unquoteName } from '../../flow/port-text.ts';
 import { OFPP_MAX } from '../constants.ts';
 
 /**
- * The lexical half of action texts: splitting `key:value`, `key=value` and `key(value)` lists, and the
- * numbers, names and addresses in them. Numbers follow C's strtol family (base by prefix, leading blanks
- * and signs), because texts that scripts have fed to ovs-ofctl for years rely on it.
+ * The lexical half of action texts: numbers, names and addresses. Numbers follow C's strtol family (base
+ * by prefix, leading blanks and signs), because texts that scripts have fed to ovs-ofctl for years rely
+ * on it.
  */
 
 /** An action text that cannot be understood; `message` is worded as ovs-ofctl words it. */
@@ -24,59 +25,8 @@ export function syntaxError(message: string): never {
 /** Names of a bridge's ports or tables. */
 export type NameMap = PortNames;
 
-export { formatIpv4, formatPort, parsePort };
-
-export interface KeyValue {
-  readonly key: string;
-  /** '' where there is none. */
-  readonly value: string;
-}
-
-const BLANKS_AND_COMMAS = ', \t\r\n';
-const KEY_ENDS = ':=(, \t\r\n';
-
-/** Reads `a,b:c,d(e,f),g=h` pair by pair: `for (const { key, value } of keyValues(text))`. */
-export function* keyValues(text: string): Generator<KeyValue> {
-  let at = 0;
-  for (;;) {
-    while (at < text.length && BLANKS_AND_COMMAS.includes(text[at])) at++;
-    if (at >= text.length) return;
-    const keyStart = at;
-    while (at < text.length && !KEY_ENDS.includes(text[at])) at++;
-    const key = text.slice(keyStart, at);
-    const delimiter = text[at] ?? '';
-    at++;
-    if (delimiter === '(') {
-      const start = at;
-      let end = valueEnd(text, start, ')');
-      // The value of `f(x)->y` is `x)->y`.
-      if (text.startsWith(')->', end)) end = valueEnd(text, end, BLANKS_AND_COMMAS);
-      at = end + 1;
-      yield { key, value: text.slice(start, end) };
-    } else if (delimiter === ':' || delimiter === '=') {
-      const start = at;
-      const end = valueEnd(text, start, BLANKS_AND_COMMAS);
-      at = end + 1;
-      yield { key, value: text.slice(start, end) };
-    } else {
-      yield { key, value: '' };
-    }
-  }
-}
-
-/** Index of the first of `ends` from `from` on that stands outside parentheses, or the text's length. */
-function valueEnd(text: string, from: number, ends: string): number {
-  let at = from;
-  let level = 0;
-  while (at < text.length) {
-    const c = text[at];
-    if (level === 0 && ends.includes(c)) break;
-    if (c === '(') level++;
-    else if (c === ')' && level > 0) level--;
-    at++;
-  }
-  return at;
-}
+/** Takes `a,b:c,d(e,f),g=h` apart. */
+export { formatIpv4, formatPort, parsePort, splitKeyValues as keyValues };
 
 // --- Numbers ------------------------------------------------------------------------------------------
 
