@@ -7,7 +7,7 @@ import { entryOf } from './maps.ts';
 import type { Program } from './program.ts';
 import type { Relation } from './relation.ts';
 import { hasRealKey, type Schedule, schedule } from './schedule.ts';
-import { CHUNK_BITS, CHUNK_MASK, VISIBLE } from './store.ts';
+import { CHUNK_BITS, CHUNK_MASK } from './store.ts';
 import type { HostFunction, OpaqueType, Row, Value } from './types.ts';
 import { Values } from './values.ts';
 
@@ -349,7 +349,7 @@ export class Engine {
     let rowsChanged = 0;
     for (const [table, relation] of this.#schedule.relations) {
       if (relation.state.log.length === 0) continue;
-      const { came, went } = relation.changed((state) => (state & VISIBLE) !== 0);
+      const { came, went } = relation.changed(false);
       rowsChanged += came.length + went.length;
       if (table.kind !== 'output' || came.length + went.length === 0) continue;
       const gather = (refs: typeof came): Int32Array => {

@@ -20,7 +20,7 @@ export interface CompiledFunction {
 }
 
 const FIRST_CACHE = 256;
-const MAX_CACHE = 1 << 16;
+const MAX_CACHE = 1 << 18;
 
 /**
  * All functions of one engine, specialised by the types they are called with. Each remembers its

@@ -154,55 +154,29 @@ export class Relation {
   }
 
   /**
-   * The rows of the log whose presence changed, or is about to, against the start of the transaction.
-   * `present` tells from the state word whether the row is present now.
+   * The rows whose presence changed against the start of the transaction: as their derivations say
+   * (`byCount`), or as they are seen.
    */
-  changed(present: (state: number) => boolean): { came: IntList; went: IntList } {
+  changed(byCount: boolean): { came: IntList; went: IntList } {
     const came = new IntList();
     const went = new IntList();
-    const stride = this.logStride;
-    const { log, chunks } = this.state;
-    const { state } = this.layout;
-    for (let h = 0; h < log.chunks.length; h++) {
-      const entries = log.chunks[h];
-      const used = log.used(h);
-      for (let i = 0; i < used; i += stride) {
-        const ref = entries[i];
-        const before = (entries[i + 1] & VISIBLE) !== 0;
-        const now = present(chunks[ref >>> CHUNK_BITS][(ref & CHUNK_MASK) + state]);
-        if (now !== before) (now ? came : went).push(ref);
-      }
-    }
+    this.code.changed(byCount, came, went);
     return { came, went };
   }
 
   show(refs: Int32Array, from: number, to: number): void {
-    for (let i = from; i < to; i++) this.code.show(refs[i]);
+    this.code.showAll(refs, from, to);
     this.visible += to - from;
   }
 
   hide(refs: Int32Array, from: number, to: number): void {
-    for (let i = from; i < to; i++) this.code.hide(refs[i]);
+    this.code.hideAll(refs, from, to);
     this.visible -= to - from;
   }
 
   /** Ends the transaction: forgets the log, gives the records of absent rows back. */
   commit(): void {
-    const { log, chunks } = this.state;
-    const { state } = this.layout;
-    const stride = this.logStride;
-    for (let h = 0; h < log.chunks.length; h++) {
-      const entries = log.chunks[h];
-      const used = log.used(h);
-      for (let i = 0; i < used; i += stride) {
-        const ref = entries[i];
-        const chunk = chunks[ref >>> CHUNK_BITS];
-        const at = (ref & CHUNK_MASK) + state;
-        const word = chunk[at] & ~(TOUCHED | BATCH);
-        chunk[at] = word;
-        if (word === 0) this.code.release(ref);
-      }
-    }
+    this.code.settle();
     this.#forget();
   }
 

@@ -277,6 +277,43 @@ const hide = (r) => {
   ch[r >>> ${CHUNK_BITS}][(r & ${CHUNK_MASK}) + ${state}] &= ~${VISIBLE};
   ${indexes.map((i) => `x${i}remove(r);`).join(' ')}
 };
+const showAll = (refs, from, to) => {
+  for (let i = from; i < to; i++) {
+    const r = refs[i];
+    ch[r >>> ${CHUNK_BITS}][(r & ${CHUNK_MASK}) + ${state}] |= ${VISIBLE};
+  }
+  ${indexes.map((i) => `for (let i = from; i < to; i++) x${i}add(refs[i]);`).join('\n  ')}
+};
+const hideAll = (refs, from, to) => {
+  for (let i = from; i < to; i++) {
+    const r = refs[i];
+    ch[r >>> ${CHUNK_BITS}][(r & ${CHUNK_MASK}) + ${state}] &= ~${VISIBLE};
+  }
+  ${indexes.map((i) => `for (let i = from; i < to; i++) x${i}remove(refs[i]);`).join('\n  ')}
+};
+const changed = (byCount, came, went) => {
+  const shift = byCount ? ${COUNT_SHIFT} : 0, mask = byCount ? -1 : ${VISIBLE};
+  for (let h = 0; h < log.chunks.length; h++) {
+    const entries = log.chunks[h], used = log.used(h);
+    for (let i = 0; i < used; i += ${recursive ? 4 : 2}) {
+      const r = entries[i];
+      const before = (entries[i + 1] & ${VISIBLE}) !== 0;
+      const now = ((ch[r >>> ${CHUNK_BITS}][(r & ${CHUNK_MASK}) + ${state}] >> shift) & mask) !== 0;
+      if (now !== before) { if (now) came.push(r); else went.push(r); }
+    }
+  }
+};
+const settle = () => {
+  for (let h = 0; h < log.chunks.length; h++) {
+    const entries = log.chunks[h], used = log.used(h);
+    for (let i = 0; i < used; i += ${recursive ? 4 : 2}) {
+      const r = entries[i], c = ch[r >>> ${CHUNK_BITS}], o = (r & ${CHUNK_MASK}) + ${state};
+      const x = c[o] & ~${TOUCHED | BATCH};
+      c[o] = x;
+      if (x === 0) release(r);
+    }
+  }
+};
 const release = (r) => {
   const d = ch[r >>> ${CHUNK_BITS}], q = r & ${CHUNK_MASK};
   const after = d[q + ${link}];
@@ -294,7 +331,7 @@ const release = (r) => {
   t.free = r;
 };
 return {
-  upd, find, vis, make, input, show, hide, release,
+  upd, find, vis, make, input, show, hide, showAll, hideAll, changed, settle, release,
   indexes: [${indexes.map((i) => `{ columns: ${JSON.stringify(layout.indexes[i])}, first: x${i}first }`).join(', ')}],
   bucketBytes: () => [ph${indexes.map((i) => `, x${i}h`).join('')}].reduce((sum, h) => sum + h.reduce((s, c) => s + c.byteLength, 0), 0),
   reset: () => { preset(); ${indexes.map((i) => `x${i}reset();`).join(' ')} },

@@ -167,6 +167,13 @@ export interface StoreCode {
   /** Makes a row visible and enters it into the indexes; `hide` is the reverse. */
   show(ref: number): void;
   hide(ref: number): void;
+  /** The same for many rows, one index after the other: the look-ups of one index overlap. */
+  showAll(refs: Int32Array, from: number, to: number): void;
+  hideAll(refs: Int32Array, from: number, to: number): void;
+  /** Sorts the rows of the log that are present now (by count, or else by visibility) and were not, or the reverse. */
+  changed(byCount: boolean, came: IntList, went: IntList): void;
+  /** Ends the transaction for the rows of the log: releases those that are absent. */
+  settle(): void;
   /** Gives the record of a row back. */
   release(ref: number): void;
   readonly indexes: readonly StoreIndex[];
