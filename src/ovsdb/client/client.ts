@@ -3,9 +3,8 @@ import type { Logger, ModuleLog } from '../../base/log.ts';
 import { ZERO_UUID } from '../data/atom.ts';
 import { OvsdbError } from '../error.ts';
 import { isJsonArray, isJsonObject, type Json, member, stringify } from '../json.ts';
-import type { Connector, RpcChannel, RpcMessage } from '../rpc/channel.ts';
-import { Probe } from '../rpc/probe.ts';
-import { Reconnector } from '../rpc/reconnect.ts';
+import type { Connector } from '../rpc/channel.ts';
+import { Upstream } from '../rpc/upstream.ts';
 import type { ColumnName, TableName } from '../schema/rows.ts';
 import { type DatabaseSchema, parseSchema, type TableSchema } from '../schema/schema.ts';
 import type { SchemaSpec } from '../schema/spec.ts';
@@ -13,13 +12,10 @@ import type { ChangeSet, Client, ClientState, Replica, Transaction } from './api
 import { ReplicaStore, type UpdateForm } from './replica.ts';
 import { ClientTransaction } from './transaction.ts';
 
-const DEFAULT_PROBE_MS = 5000;
 const MONITOR_ID = 'replica';
 
 /** From the newest to the oldest; each server knows at least the last. */
 const MONITOR_METHODS = ['monitor_cond_since', 'monitor_cond', 'monitor'] as const;
-
-type Reply = Extract<RpcMessage, { result: Json }>;
 
 export interface OvsdbClientOptions<S extends SchemaSpec> {
   readonly schema: S;
@@ -47,14 +43,10 @@ export class OvsdbClient<S extends SchemaSpec> implements Client<S> {
   readonly #schema: DatabaseSchema;
   readonly #store: ReplicaStore<S>;
   readonly #log: ModuleLog;
-  readonly #reconnector: Reconnector;
+  readonly #upstream: Upstream;
   readonly #changeHandlers = new Set<(changes: ChangeSet<S>) => void>();
   readonly #stateHandlers = new Set<(state: ClientState) => void>();
-  readonly #calls = new Map<number, (reply: Reply | undefined) => void>();
   #state: ClientState = 'idle';
-  #channel: RpcChannel | undefined;
-  #probe: Probe | undefined;
-  #nextId = 1;
   /** Index into `MONITOR_METHODS` of the method in use. */
   #method = 0;
   /** The newest transaction that the replica has, for servers that keep a history. */
@@ -67,12 +59,17 @@ export class OvsdbClient<S extends SchemaSpec> implements Client<S> {
     this.#schema = parseSchema(options.schema as unknown as Json);
     this.#store = new ReplicaStore(this.#schema);
     this.#log = options.log.module('ovsdb_idl');
-    this.#reconnector = new Reconnector({
-      clock: options.clock,
-      log: options.log.module('reconnect'),
+    this.#upstream = new Upstream({
       connector: options.connector,
+      clock: options.clock,
+      log: options.log,
+      probeInterval: options.probeInterval,
       maxBackoff: options.maxBackoff,
-      onChannel: (channel) => this.#open(channel),
+      onConnected: () => this.#onConnected(),
+      onLost: () => {
+        this.#locked = false;
+      },
+      onNotification: (method, params) => this.#onNotification(method, params),
       onState: (state) => {
         if (state === 'CONNECTING') this.#enter('connecting');
         else if (state === 'BACKOFF') this.#enter('backoff');
@@ -89,13 +86,12 @@ export class OvsdbClient<S extends SchemaSpec> implements Client<S> {
   }
 
   start(): void {
-    this.#reconnector.start();
+    this.#upstream.start();
   }
 
   close(): void {
     this.#enter('closed');
-    this.#reconnector.stop();
-    this.#channel?.close();
+    this.#upstream.close();
   }
 
   synced(): Promise<void> {
@@ -127,98 +123,40 @@ export class OvsdbClient<S extends SchemaSpec> implements Client<S> {
 
   transaction(): Transaction<S> {
     return new ClientTransaction<S>(this.#schema, (operations) =>
-      this.#call('transact', [this.#schema.name, ...operations]),
+      this.#upstream.call('transact', [this.#schema.name, ...operations]),
     );
   }
 
   lock(name: string): void {
     this.#lockName = name;
-    if (this.#channel !== undefined) void this.#requestLock(name);
+    if (this.#upstream.connected) this.#requestLock(name);
   }
 
   locked(): boolean {
     return this.#locked;
   }
 
-  async #requestLock(name: string): Promise<void> {
-    const reply = await this.#call('lock', [name]);
-    if (reply === undefined) return;
-    if (reply.error !== null) this.#log.warn(`lock "${name}" refused: ${stringify(reply.error)}`);
-    else if (isJsonObject(reply.result) && member(reply.result, 'locked') === true) this.#locked = true;
-  }
-
-  /**
-   * Asks the server. `answer` is called within the turn in which the reply arrives, before any message
-   * behind it is looked at, or with undefined if the connection ends first.
-   */
-  #ask(method: string, params: readonly Json[], answer: (reply: Reply | undefined) => void): void {
-    const channel = this.#channel;
-    if (channel === undefined) {
-      answer(undefined);
-      return;
-    }
-    const id = this.#nextId++;
-    this.#calls.set(id, answer);
-    channel.send({ method, params, id });
-  }
-
-  #call(method: string, params: readonly Json[]): Promise<Reply | undefined> {
-    return new Promise((resolve) => this.#ask(method, params, resolve));
-  }
-
-  #open(channel: RpcChannel): void {
-    const { clock, connector, probeInterval } = this.#options;
-    this.#channel = channel;
-    this.#enter('syncing');
-    const probe = new Probe(
-      clock,
-      probeInterval ?? (connector.needsProbes ? DEFAULT_PROBE_MS : 0),
-      () => channel.send({ method: 'echo', params: [], id: 'echo' }),
-      (seconds) => {
-        this.#log.err(
-          `${connector.name}: no response to inactivity probe after ${seconds} seconds, disconnecting`,
-        );
-        channel.close();
-      },
-    );
-    this.#probe = probe;
-    channel.receive({
-      onMessage: (message) => this.#onMessage(message),
-      onDrain: () => {},
-      onClose: (reason) => this.#onClose(reason),
-      onActivity: () => probe.alive(),
+  #requestLock(name: string): void {
+    this.#upstream.ask('lock', [name], (reply) => {
+      if (reply === undefined) return;
+      if (reply.error !== null) this.#log.warn(`lock "${name}" refused: ${stringify(reply.error)}`);
+      else if (isJsonObject(reply.result) && member(reply.result, 'locked') === true) this.#locked = true;
     });
-    if (this.#lockName !== undefined) void this.#requestLock(this.#lockName);
+  }
+
+  #onConnected(): void {
+    this.#enter('syncing');
+    if (this.#lockName !== undefined) this.#requestLock(this.#lockName);
     this.#synchronise();
   }
 
-  #onClose(reason: string): void {
-    this.#channel = undefined;
-    this.#probe?.stop();
-    this.#locked = false;
-    const calls = [...this.#calls.values()];
-    this.#calls.clear();
-    for (const resolve of calls) resolve(undefined);
-    this.#reconnector.lost(reason);
-  }
-
-  #onMessage(message: RpcMessage): void {
-    if (!('method' in message)) {
-      if (typeof message.id !== 'number') return;
-      const resolve = this.#calls.get(message.id);
-      this.#calls.delete(message.id);
-      resolve?.(message);
-      return;
-    }
-    const { method, params, id } = message;
-    if (method === 'echo' && id !== null) {
-      this.#channel?.send({ result: params, error: null, id });
-    } else if (method === 'update' || method === 'update2' || method === 'update3') {
+  #onNotification(method: string, params: readonly Json[]): void {
+    if (method === 'update' || method === 'update2' || method === 'update3') {
       this.#onUpdate(method, params);
     } else if (method === 'locked' || method === 'stolen') {
       if (params[0] === this.#lockName) this.#locked = method === 'locked';
     } else if (method === 'monitor_canceled') {
-      this.#channel?.close(); // the database went away or changed its schema: begin anew
+      this.#upstream.reconnect(); // the database went away or changed its schema: begin anew
     }
   }
 
@@ -240,7 +178,7 @@ export class OvsdbClient<S extends SchemaSpec> implements Client<S> {
       if (!(error instanceof OvsdbError)) throw error;
       this.#log.err(`${this.#options.connector.name}: update does not fit, starting anew: ${error.message}`);
       this.#lastTransaction = ZERO_UUID;
-      this.#channel?.close();
+      this.#upstream.reconnect();
       return;
     }
     if (changes.empty && !replace) return;
@@ -249,7 +187,7 @@ export class OvsdbClient<S extends SchemaSpec> implements Client<S> {
 
   /** Gets the schema, and then monitors what both sides know. */
   #synchronise(): void {
-    this.#ask('get_schema', [this.#schema.name], (reply) => {
+    this.#upstream.ask('get_schema', [this.#schema.name], (reply) => {
       if (reply === undefined) return;
       if (reply.error !== null) {
         this.#giveUp(`no schema for ${this.#schema.name}: ${stringify(reply.error)}`);
@@ -266,14 +204,14 @@ export class OvsdbClient<S extends SchemaSpec> implements Client<S> {
 
   #giveUp(why: string): void {
     this.#log.warn(`${this.#options.connector.name}: ${why}`);
-    this.#channel?.close();
+    this.#upstream.reconnect();
   }
 
   #monitor(requests: Json): void {
     const method = MONITOR_METHODS[this.#method];
     const params: Json[] = [this.#schema.name, MONITOR_ID, requests];
     if (method === 'monitor_cond_since') params.push(this.#lastTransaction);
-    this.#ask(method, params, (reply) => {
+    this.#upstream.ask(method, params, (reply) => {
       if (reply === undefined) return;
       if (reply.error === null) {
         this.#onMonitored(method, reply.result);
@@ -298,7 +236,7 @@ export class OvsdbClient<S extends SchemaSpec> implements Client<S> {
     } else {
       this.#apply(result, method === 'monitor' ? 'rows' : 'differences', true);
     }
-    if (this.#channel !== undefined) this.#enter('synced');
+    if (this.#upstream.connected) this.#enter('synced');
   }
 
   #monitorRequests(theirs: DatabaseSchema): Json {
