@@ -284,7 +284,8 @@ function putVlan(m: MatchWriter, { flow, mask }: Match, version: number): void {
   }
   const tciMask = mask[L.W_VLAN] & 0xffff;
   m.put(F.vlanVid);
-  const present = (flow[L.W_VLAN] & 0x1fff) !== 0;
+  // A priority without a tag is nothing that OXM can ask for.
+  const present = (flow[L.W_VLAN] & L.VLAN_CFI) !== 0;
   if (present && (tciMask & 0xe000) !== 0) m.entry(F.vlanPcp, getField(flow, F.vlanPcp), null);
 }
 

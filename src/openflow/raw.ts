@@ -369,3 +369,10 @@ export function putHeaders(bytes: Uint8Array, raw: RawMessage, version: number, 
     bytes[1] = raw.number;
   }
 }
+
+/** Every kind of message that a version has, in each of its variants. */
+export function rawVariants(version: number): { kind: OfKind; variant: Variant }[] {
+  return RAWS.filter((raw) => raw.firstVersion <= version && version <= raw.lastVersion).map(
+    ({ kind, variant }) => ({ kind, variant }),
+  );
+}
