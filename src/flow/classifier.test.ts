@@ -9,7 +9,7 @@ import { parseMatch } from './match-parse.ts';
 import { MiniMask } from './minimatch.ts';
 import { type Conjunction, Rule } from './rule.ts';
 import { Subtable } from './subtable.ts';
-import { compileFinder } from './subtable-code.ts';
+import { compileFinder, compileHashedFinder, finishHash } from './subtable-code.ts';
 
 class TestRule extends Rule {
   readonly match: Match;
@@ -324,10 +324,14 @@ test('generated code finds the rows that the general loop finds', () => {
     fc.property(anyMatch, fc.array(anyPacket, { minLength: 1, maxLength: 30 }), (shape, packets) => {
       const subtable = new Subtable<TestRule>(MiniMask.of(shape.mask));
       const finder = compileFinder(subtable.mask);
+      const hashedFinder = compileHashedFinder(subtable.mask);
       for (const packet of packets.slice(0, packets.length / 2))
         subtable.insert(new TestRule(shape, 1), packet);
       for (const packet of packets) {
-        assert.equal(finder(packet, subtable.values, subtable.slots, subtable.hashes), subtable.find(packet));
+        const { values, slots, hashes } = subtable;
+        const hash = finishHash(subtable.hashStage(packet, 0, 0, subtable.mask.length));
+        assert.equal(finder(packet, values, slots, hashes), subtable.findHashed(packet, hash));
+        assert.equal(hashedFinder(packet, values, slots, hashes, hash), subtable.findHashed(packet, hash));
       }
     }),
   );
@@ -374,7 +378,13 @@ test('code is generated for a subtable that is looked up often, and answers', ()
   const match = parseMatch('tcp,nw_src=10.0.0.1');
   const rule = new TestRule(match, 1);
   classifier.insert(rule, match);
-  for (let i = 0; i < 2000; i++) assert.equal(classifier.lookup(0, match.flow), rule);
+  const wc = newFlow();
+  for (let i = 0; i < 2000; i++) {
+    assert.equal(classifier.lookup(0, match.flow), rule);
+    wc.fill(0);
+    assert.equal(classifier.lookup(0, match.flow, wc), rule);
+    assert.deepEqual(wc, match.mask);
+  }
   assert.equal(classifier.lookup(0, newFlow()), null);
 });
 

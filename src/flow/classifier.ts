@@ -108,6 +108,7 @@ export class Classifier<R extends Rule> {
   #dropped = false;
   #tries: FieldTrie[] = [];
   #lookup = 0;
+  readonly #scratch = newFlow();
   #size = 0;
 
   constructor(prefixFields: readonly Field[] = DEFAULT_PREFIX_FIELDS) {
@@ -172,11 +173,13 @@ export class Classifier<R extends Rule> {
   remove(rule: R): void {
     const subtable = rule.home as Subtable<R> | null;
     if (subtable === null) throw new TypeError('classifier: removing a rule that is not in it');
-    if (subtable.remove(rule)) {
-      const { flow } = rule.expandMatch();
-      for (const [i, t] of this.#tries.entries()) {
+    if (subtable.remove(rule) && subtable.usesTries) {
+      // Bits that stand in the scratch from others are beyond the prefixes' ends.
+      const { mask, values } = rule.miniMatch;
+      for (let i = 0; i < values.length; i++) this.#scratch[mask.words[i]] = values[i];
+      for (let i = 0; i < this.#tries.length; i++) {
         const length = subtable.trieLengths[i];
-        if (length > 0) t.trie.remove(flow, t.word, length);
+        if (length > 0) this.#tries[i].trie.remove(this.#scratch, this.#tries[i].word, length);
       }
     }
     this.#size--;

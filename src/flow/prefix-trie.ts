@@ -98,7 +98,11 @@ export class PrefixTrie {
    * what they are.
    */
   lookup(flow: Flow, word: number): number {
-    this.lengths.fill(0);
+    const { lengths } = this;
+    lengths[0] = 0;
+    lengths[1] = 0;
+    lengths[2] = 0;
+    lengths[3] = 0;
     let at = 0;
     let node = this.#root;
     let last = NONE;
@@ -106,7 +110,7 @@ export class PrefixTrie {
       const equal = this.#equalBits(node, flow, word, at, this.#bits);
       at += equal;
       if (equal < this.#runLength[node]) return at + 1;
-      if (this.#count[node] > 0) this.lengths[(at - 1) >>> 5] |= 1 << ((at - 1) & 31);
+      if (this.#count[node] > 0) lengths[(at - 1) >>> 5] |= 1 << ((at - 1) & 31);
       if (at >= this.#bits) return this.#bits;
       last = node;
       node = this.#child[2 * node + (bitsAt(flow, word, at, this.#bits) >>> 31)];

@@ -14,6 +14,15 @@ export type Finder = (
   hashes: Uint32Array,
 ) => number;
 
+/** {@link Finder} for a packet whose hash is known. */
+export type HashedFinder = (
+  flow: Uint32Array,
+  values: Uint32Array,
+  slots: Int32Array,
+  hashes: Uint32Array,
+  hash: number,
+) => number;
+
 const MULTIPLIERS = new Int32Array(FLOW_WORDS);
 {
   // Odd numbers from a fixed xorshift; what matters is that no two are alike.
@@ -68,18 +77,30 @@ export function compileRecorder(mask: MiniMask, end: number): Recorder {
   return new Function('wc', lines.join('\n')) as Recorder;
 }
 
-/** Generates the lookup of a mask. Its text holds numbers from the mask alone. */
-export function compileFinder(mask: MiniMask): Finder {
-  const n = mask.length;
-  const lines: string[] = ['let s=0,w=0;'];
-  for (let i = 0; i < n; i++) lines.push(sumWord(mask, i));
-  lines.push('let h=Math.imul(s^(s>>>15),0x85ebca77);h=h^(h>>>13);const m=slots.length-1;');
-  lines.push('for(let i=h&m;slots[i]!==0;i=(i+1)&m){const r=slots[i]-1;if((hashes[r]^h)!==0)continue;');
+/** The search of the slots for the hash `h`, whose rows are compared with `f`. */
+function searchSlots(mask: MiniMask): string {
   const compare: string[] = [];
-  for (let i = 0; i < n; i++) {
+  for (let i = 0; i < mask.length; i++) {
     const diff = `(f[${mask.words[i]}]^v[b+${i}])`;
     compare.push(mask.masks[i] === 0xffffffff ? diff : `(${diff}&${mask.masks[i] | 0})`);
   }
-  lines.push(`const b=r*${n};if((${compare.join('|') || '0'})===0)return r;}return -1;`);
+  return [
+    'const m=slots.length-1;',
+    'for(let i=h&m;slots[i]!==0;i=(i+1)&m){const r=slots[i]-1;if((hashes[r]^h)!==0)continue;',
+    `const b=r*${mask.length};if((${compare.join('|') || '0'})===0)return r;}`,
+    'return -1;',
+  ].join('\n');
+}
+
+/** Generates the lookup of a mask. Its text holds numbers from the mask alone. */
+export function compileFinder(mask: MiniMask): Finder {
+  const lines: string[] = ['let s=0,w=0;'];
+  for (let i = 0; i < mask.length; i++) lines.push(sumWord(mask, i));
+  lines.push('let h=Math.imul(s^(s>>>15),0x85ebca77);h=h^(h>>>13);', searchSlots(mask));
   return new Function('f', 'v', 'slots', 'hashes', lines.join('\n')) as Finder;
+}
+
+/** Generates the end of a mask's lookup: the hash is known. */
+export function compileHashedFinder(mask: MiniMask): HashedFinder {
+  return new Function('f', 'v', 'slots', 'hashes', 'h', searchSlots(mask)) as HashedFinder;
 }

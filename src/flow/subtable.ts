@@ -19,10 +19,12 @@ import { PriorityCounts } from './priority-counts.ts';
 import type { Rule, RuleHome } from './rule.ts';
 import {
   compileFinder,
+  compileHashedFinder,
   compileRecorder,
   compileStage,
   type Finder,
   finishHash,
+  type HashedFinder,
   hashMultiplier,
   type Recorder,
   type StageHasher,
@@ -66,6 +68,7 @@ export class Subtable<R extends Rule> implements RuleHome {
   #trackedLookups = 0;
   #stageHashers: StageHasher[] | null = null;
   #recorder: Recorder | null = null;
+  #hashedFinder: HashedFinder | null = null;
 
   constructor(mask: MiniMask) {
     this.mask = mask;
@@ -118,6 +121,7 @@ export class Subtable<R extends Rule> implements RuleHome {
         compileStage(this.mask, i === 0 ? 0 : this.stages[i - 1].end, end),
       );
       this.#recorder = compileRecorder(this.mask, this.#length);
+      this.#hashedFinder = compileHashedFinder(this.mask);
     }
     return this.hashStage(flow, sum, start, this.stages[stage].end);
   }
@@ -155,6 +159,7 @@ export class Subtable<R extends Rule> implements RuleHome {
   /** {@link find} with the hash of all words known. */
   findHashed(flow: Flow, hash: number): number {
     const { slots, hashes, values } = this;
+    if (this.#hashedFinder !== null) return this.#hashedFinder(flow, values, slots, hashes, hash);
     const { words, masks } = this.mask;
     const n = this.#length;
     const mask = slots.length - 1;
