@@ -1,12 +1,23 @@
 /**
  * One measurement of nlog in a process of its own, so that memory and compiled code are its own:
  *
- *     node bench/nlog-child.ts tunnels|deep SCALE
+ *     node bench/nlog-child.ts tunnels|deep|peer SCALE [MODULE]
  *
  * Prints one JSON object.
  */
 import { check, Engine, type Row } from '../src/nlog/index.ts';
-import { deep, functions, generator, type Network, network, type Port, tunnels, types, type Workload } from './nlog-workloads.ts';
+import { measurePeer } from './nlog-peer.ts';
+import {
+  deep,
+  functions,
+  generator,
+  type Network,
+  network,
+  type Port,
+  tunnels,
+  types,
+  type Workload,
+} from './nlog-workloads.ts';
 
 const TRIALS = 60;
 const PORTS = 10;
@@ -18,7 +29,11 @@ export interface Measured {
   readonly derivedRows: number;
   readonly outputRows: number;
   readonly seconds: number;
+  /** Processor time of all threads: what the rate would be held against on a busy machine. */
+  readonly cpuSeconds: number;
   readonly rowsPerSecond: number;
+  /** Input rows counted too, as the paper counts tuples of all tables. */
+  readonly allRowsPerSecond: number;
   readonly bytesPerRow: number;
   readonly engineMB: number;
   readonly peakMB: number;
@@ -32,13 +47,26 @@ export interface Delta {
   readonly rowsTouched: number;
 }
 
-function load(engine: Engine, workload: Workload, n: Network): { seconds: number; inputs: number } {
-  const rows = workload.load(n);
+function load(
+  engine: Engine,
+  workload: Workload,
+  n: Network,
+): { seconds: number; cpuSeconds: number; inputs: number } {
+  let inputs = 0;
   const started = performance.now();
+  const cpu = process.cpuUsage();
   engine.transaction((tx) => {
-    for (const [table, row] of rows) tx.insert(table, row);
+    for (const [table, row] of workload.load(n)) {
+      tx.insert(table, row);
+      inputs++;
+    }
   });
-  return { seconds: (performance.now() - started) / 1000, inputs: rows.length };
+  const used = process.cpuUsage(cpu);
+  return {
+    seconds: (performance.now() - started) / 1000,
+    cpuSeconds: (used.user + used.system) / 1e6,
+    inputs,
+  };
 }
 
 function measureDeltas(engine: Engine, workload: Workload, n: Network): { add: Delta; remove: Delta } {
@@ -49,7 +77,11 @@ function measureDeltas(engine: Engine, workload: Workload, n: Network): { add: D
   for (let trial = 0; trial < TRIALS; trial++) {
     const rows: [string, Row][] = [];
     for (let i = 0; i < PORTS; i++) {
-      const p: Port = { id: 10_000_000 + trial * PORTS + i, datapath: Math.floor(random() * n.sizes.length), hypervisor: Math.floor(random() * n.hypervisors) };
+      const p: Port = {
+        id: 10_000_000 + trial * PORTS + i,
+        datapath: Math.floor(random() * n.sizes.length),
+        hypervisor: Math.floor(random() * n.hypervisors),
+      };
       rows.push(...workload.port(p, n).filter(([t, r]) => !engine.has(t, r)));
     }
     let started = performance.now();
@@ -67,7 +99,11 @@ function measureDeltas(engine: Engine, workload: Workload, n: Network): { add: D
   const delta = (times: number[]): Delta => {
     // The first third warms the compiled code up.
     const sorted = times.slice(TRIALS / 3).sort((a, b) => a - b);
-    return { medianMs: sorted[sorted.length >> 1], p99Ms: sorted[Math.floor(sorted.length * 0.99)], rowsTouched: Math.round(touched / TRIALS) };
+    return {
+      medianMs: sorted[sorted.length >> 1],
+      p99Ms: sorted[Math.floor(sorted.length * 0.99)],
+      rowsTouched: Math.round(touched / TRIALS),
+    };
   };
   return { add: delta(added), remove: delta(removed) };
 }
@@ -80,7 +116,7 @@ function measure(name: string, scale: number): Measured {
   load(warm, workload, network(0.02));
   const engine = new Engine(program, { types, functions, maxBytes: 6e9 });
   const n = network(scale);
-  const { seconds, inputs } = load(engine, workload, n);
+  const { seconds, cpuSeconds, inputs } = load(engine, workload, n);
   let outputRows = 0;
   let named = 0;
   for (const t of program.tables) {
@@ -89,6 +125,7 @@ function measure(name: string, scale: number): Measured {
   }
   const derivedRows = engine.totalRows - named;
   const engineBytes = engine.bytes;
+  const allRows = engine.totalRows;
   const deltas = measureDeltas(engine, workload, n);
   return {
     workload: name,
@@ -97,12 +134,17 @@ function measure(name: string, scale: number): Measured {
     derivedRows,
     outputRows,
     seconds,
+    cpuSeconds,
     rowsPerSecond: derivedRows / seconds,
-    bytesPerRow: engineBytes / engine.totalRows,
+    allRowsPerSecond: allRows / seconds,
+    bytesPerRow: engineBytes / allRows,
     engineMB: engineBytes / 2 ** 20,
     peakMB: process.resourceUsage().maxRSS / 1024,
     ...deltas,
   };
 }
 
-console.log(JSON.stringify(measure(process.argv[2] ?? 'tunnels', Number(process.argv[3] ?? '0.1'))));
+const [what = 'tunnels', scale = '0.1', module = ''] = process.argv.slice(2);
+console.log(
+  JSON.stringify(what === 'peer' ? await measurePeer(module, Number(scale)) : measure(what, Number(scale))),
+);

@@ -34,7 +34,9 @@ export function network(scale: number): Network {
   const random = generator(7);
   const datapaths = Math.round(7000 * scale);
   const hypervisors = Math.round(3000 * scale);
-  const sizes = Array.from({ length: datapaths }, () => Math.min(64, 2 + Math.floor(-Math.log(1 - random()) * 7.5)));
+  const sizes = Array.from({ length: datapaths }, () =>
+    Math.min(64, 2 + Math.floor(-Math.log(1 - random()) * 7.5)),
+  );
   let excess = sizes.reduce((a, b) => a + b, 0) - datapaths * 9;
   for (let i = 0; excess !== 0; i = (i + 1) % datapaths) {
     const change = excess > 0 ? -1 : 1;
@@ -44,14 +46,16 @@ export function network(scale: number): Network {
   }
   const ports: Port[] = [];
   sizes.forEach((n, datapath) => {
-    for (let i = 0; i < n; i++) ports.push({ id: ports.length, datapath, hypervisor: Math.floor(random() * hypervisors) });
+    for (let i = 0; i < n; i++)
+      ports.push({ id: ports.length, datapath, hypervisor: Math.floor(random() * hypervisors) });
   });
   const members = sizes.map(() => new Set<number>());
   for (const p of ports) members[p.datapath].add(p.hypervisor);
   return { ports, sizes, hypervisors, members };
 }
 
-export const address = (hypervisor: number): string => `10.${(hypervisor >> 16) & 255}.${(hypervisor >> 8) & 255}.${hypervisor & 255}`;
+export const address = (hypervisor: number): string =>
+  `10.${(hypervisor >> 16) & 255}.${(hypervisor >> 8) & 255}.${hypervisor & 255}`;
 /** The tunnel port that the switch of a hypervisor gives a tunnel: here any number that the pair decides. */
 export const tunnelPort = (from: number, to: number): number => 1 + ((from * 7919 + to) % 60_000);
 
@@ -68,8 +72,18 @@ export const types: readonly OpaqueType[] = [
 ];
 
 export const functions: readonly HostFunction[] = [
-  { name: 'flow_expr_match_reg1', inputs: ['int'], outputs: ['match'], call: (reg1) => ({ reg1: reg1 as number }) },
-  { name: 'flow_output_action', inputs: ['int'], outputs: ['actions'], call: (output) => ({ output: output as number }) },
+  {
+    name: 'flow_expr_match_reg1',
+    inputs: ['int'],
+    outputs: ['match'],
+    call: (reg1) => ({ reg1: reg1 as number }),
+  },
+  {
+    name: 'flow_output_action',
+    inputs: ['int'],
+    outputs: ['actions'],
+    call: (output) => ({ output: output as number }),
+  },
 ];
 
 /** The three rules of the paper's figure 6. */
@@ -109,17 +123,26 @@ ovs_flow(src_hv_id, of_expr, of_actions) :-
 export interface Workload {
   readonly program: string;
   /** Inputs of the whole network. */
-  load(n: Network): [table: string, row: Row][];
+  load(n: Network): Iterable<[table: string, row: Row]>;
   /** Inputs of one more port. */
   port(p: Port, n: Network): [table: string, row: Row][];
 }
 
-const tunnelPortRow = (a: number, b: number): [string, Row] => ['ovfdb_tport', [a, 'stt', address(b), tunnelPort(a, b)]];
+const tunnelPortRow = (a: number, b: number): [string, Row] => [
+  'ovfdb_tport',
+  [a, 'stt', address(b), tunnelPort(a, b)],
+];
 
-function tunnelPortRows(n: Network): [string, Row][] {
-  const pairs = new Set<number>();
-  for (const set of n.members) for (const a of set) for (const b of set) if (a !== b) pairs.add(a * n.hypervisors + b);
-  return [...pairs].map((pair) => tunnelPortRow(Math.floor(pair / n.hypervisors), pair % n.hypervisors));
+function* tunnelPortRows(n: Network): Iterable<[string, Row]> {
+  const seen = new Set<number>();
+  for (const set of n.members)
+    for (const a of set)
+      for (const b of set) {
+        const pair = a * n.hypervisors + b;
+        if (a === b || seen.has(pair)) continue;
+        seen.add(pair);
+        yield tunnelPortRow(a, b);
+      }
 }
 
 function tunnelInputs(p: Port): [string, Row][] {
@@ -132,12 +155,12 @@ function tunnelInputs(p: Port): [string, Row][] {
 
 export const tunnels: Workload = {
   program: TUNNELS,
-  load: (n) => [
-    ...Array.from({ length: n.hypervisors }, (_, h): [string, Row] => ['hypervisor_locator', [h, address(h)]]),
-    ...n.sizes.map((_, d): [string, Row] => ['log_datapath_encap', [d, 'stt']]),
-    ...n.ports.flatMap(tunnelInputs),
-    ...tunnelPortRows(n),
-  ],
+  *load(n) {
+    for (let h = 0; h < n.hypervisors; h++) yield ['hypervisor_locator', [h, address(h)]];
+    for (let d = 0; d < n.sizes.length; d++) yield ['log_datapath_encap', [d, 'stt']];
+    for (const p of n.ports) yield* tunnelInputs(p);
+    yield* tunnelPortRows(n);
+  },
   port: (p, n) => [
     ...tunnelInputs(p),
     ...[...n.members[p.datapath]]
@@ -257,20 +280,20 @@ function deepInputs(p: Port): [string, Row][] {
 
 export const deep: Workload = {
   program: DEEP,
-  load: (n) => [
-    ...Array.from({ length: n.hypervisors }, (_, h): [string, Row][] => [
-      ['locator', [h, address(h)]],
-      ['hv_site', [h, h % 5]],
-      ['hv_version', [h, 1 + (h % 3)]],
-    ]).flat(),
-    ...n.sizes.flatMap((_, d): [string, Row][] => [
-      ['dp_encap', [d, 'stt']],
-      ['dp_key', [d, d + 1]],
-      ['dp_default', [d, d % 3]],
-      ['dp_mark', [d, d % 7]],
-      ['dp_meter', [d]],
-    ]),
-    ...n.ports.flatMap(deepInputs),
-  ],
+  *load(n) {
+    for (let h = 0; h < n.hypervisors; h++) {
+      yield ['locator', [h, address(h)]];
+      yield ['hv_site', [h, h % 5]];
+      yield ['hv_version', [h, 1 + (h % 3)]];
+    }
+    for (let d = 0; d < n.sizes.length; d++) {
+      yield ['dp_encap', [d, 'stt']];
+      yield ['dp_key', [d, d + 1]];
+      yield ['dp_default', [d, d % 3]];
+      yield ['dp_mark', [d, d % 7]];
+      yield ['dp_meter', [d]];
+    }
+    for (const p of n.ports) yield* deepInputs(p);
+  },
   port: deepInputs,
 };
