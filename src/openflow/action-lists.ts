@@ -1,20 +1,30 @@
 /** Lists of actions and instructions within messages. */
-import { decodeActions, decodeInstructions, encodeActions, encodeInstructions } from './actions/index.ts';
+import {
+  type ActionDecodeOptions,
+  decodeActions,
+  decodeInstructions,
+  encodeActions,
+  encodeInstructions,
+} from './actions/index.ts';
 import type { Action } from './actions/types.ts';
 import type { Reader, Writer } from './bytes.ts';
 import { OfError } from './errors.ts';
 import type { CodecOptions } from './message.ts';
-import type { OfVersion } from './version.ts';
+import { OF10, type OfVersion } from './version.ts';
 
 interface Context {
   readonly version: OfVersion;
   readonly options: CodecOptions;
 }
 
-function take(r: Reader, length: number): Uint8Array {
+function decodeOptions({ tun, debugActions }: CodecOptions): ActionDecodeOptions {
+  return { tunnelMetadata: tun ?? null, debug: debugActions ?? false };
+}
+
+function take(r: Reader, length: number, error: 'OFPBRC_BAD_LEN' | 'OFPBIC_BAD_LEN'): Uint8Array {
   if (length % 8 !== 0 || length > r.left) {
     throw new OfError(
-      'OFPBRC_BAD_LEN',
+      error,
       `actions of ${length} bytes: must be a multiple of 8 and fit into the ${r.left} that are left`,
     );
   }
@@ -23,7 +33,7 @@ function take(r: Reader, length: number): Uint8Array {
 
 /** Reads a list of actions of `length` bytes: as in a packet-out or a bucket. */
 export function readActions(r: Reader, length: number, { version, options }: Context): readonly Action[] {
-  return decodeActions(take(r, length), version, { tunnelMetadata: options.tun ?? null });
+  return decodeActions(take(r, length, 'OFPBRC_BAD_LEN'), version, decodeOptions(options));
 }
 
 /** Reads the instructions (in OpenFlow 1.0: actions) of a flow, `length` bytes. */
@@ -32,7 +42,8 @@ export function readInstructions(
   length: number,
   { version, options }: Context,
 ): readonly Action[] {
-  return decodeInstructions(take(r, length), version, { tunnelMetadata: options.tun ?? null });
+  const error = version === OF10 ? 'OFPBRC_BAD_LEN' : 'OFPBIC_BAD_LEN';
+  return decodeInstructions(take(r, length, error), version, decodeOptions(options));
 }
 
 /** Appends a list of actions; returns its length. */

@@ -150,4 +150,6 @@ export interface CodecOptions {
   readonly flowModTableId?: boolean;
   /** The switch's table of tunnel options; without it each match finds its own places for them. */
   readonly tun?: TunnelMetadataMap;
+  /** Take the debug actions, which only switches in test mode know. */
+  readonly debugActions?: boolean;
 }
