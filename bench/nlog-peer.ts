@@ -71,27 +71,28 @@ function build(lib: Library): Built {
       [port, src, encap],
     ]),
     lib.join(inputs.locator, 'inner'),
-    lib.map(
-      ([, [[port, src, encap], ip]]: [number, [[number, number, string], string]]) =>
-        `${port}|${src}|${encap}|${ip}`,
-    ),
+    // distinct() works on pairs, and gives [hash, second].
+    lib.map(([, [[port, src, encap], ip]]: [number, [[number, number, string], string]]) => [
+      0,
+      `${port}|${src}|${encap}|${ip}`,
+    ]),
     lib.distinct(),
   );
   tunnel.pipe(count);
   tunnel.pipe(
-    lib.map((t: string) => t.slice(t.indexOf('|') + 1)),
+    lib.map(([, t]: [number, string]) => [0, t.slice(t.indexOf('|') + 1)]),
     lib.distinct(),
     count,
   );
   tunnel.pipe(
-    lib.map((t: string) => [Number(t.slice(0, t.indexOf('|'))), t.slice(t.indexOf('|') + 1)]),
+    lib.map(([, t]: [number, string]) => [Number(t.slice(0, t.indexOf('|'))), t.slice(t.indexOf('|') + 1)]),
     lib.join(inputs.stage, 'inner'),
     lib.map(([, [tunnelKey, stage]]: [number, [string, number]]) => [tunnelKey, stage]),
     lib.join(inputs.tport, 'inner'),
-    lib.map(
-      ([key, [stage, port]]: [string, [number, number]]) =>
-        `${key.slice(0, key.indexOf('|'))}|${stage}|${port}`,
-    ),
+    lib.map(([key, [stage, port]]: [string, [number, number]]) => [
+      0,
+      `${key.slice(0, key.indexOf('|'))}|${stage}|${port}`,
+    ]),
     lib.distinct(),
     count,
   );
