@@ -15,7 +15,7 @@ function detailsOf(error: unknown): WeftError {
 const lines = (items: Iterable<string>): string => [...items].map((item) => `${item}\n`).join('');
 
 export function registerServerCommands(main: ServerDaemon): void {
-  const { daemon, server, remotes } = main;
+  const { daemon, server, remotes, backup } = main;
   const { commands } = daemon;
   const log = daemon.log.module('ovsdb_server');
 
@@ -23,15 +23,16 @@ export function registerServerCommands(main: ServerDaemon): void {
     daemon.exit();
     return undefined;
   });
-  commands.register('ovsdb-server/list-dbs', '', 0, 0, () => lines([...server.databases.keys()].sort()));
+  commands.register('ovsdb-server/list-dbs', '', 0, 0, () => lines([...server.names].sort()));
   commands.register('ovsdb-server/add-db', 'DB', 1, 1, ([name]) => {
     main.openDatabase(name);
     main.saveConfig();
+    backup.restart();
     main.refreshRemotes();
     return undefined;
   });
   commands.register('ovsdb-server/remove-db', 'DB', 1, 1, ([name]) => {
-    if (!server.databases.has(name)) throw refuse('Failed to find the database.');
+    if (!server.names.includes(name)) throw refuse('Failed to find the database.');
     if (name.startsWith('_')) throw refuse('Cannot remove reserved database.');
     main.closeDatabase(name, `removing ${name} database by user request`);
     main.saveConfig();
@@ -80,6 +81,46 @@ export function registerServerCommands(main: ServerDaemon): void {
     server.reconnect(true, 'user ran ovsdb-server/disable-monitor-cond');
     return undefined;
   });
-  commands.register('ovsdb-server/sync-status', '', 0, 0, () => 'state: active\n');
+  registerBackupCommands(main);
   daemon.reportUsage(() => server.usage());
+}
+
+/** Replication: which server is active, and what is left out. */
+function registerBackupCommands(main: ServerDaemon): void {
+  const { backup } = main;
+  const { commands } = main.daemon;
+
+  commands.register('ovsdb-server/sync-status', '', 0, 0, () => backup.status);
+  commands.register('ovsdb-server/set-active-ovsdb-server', '', 1, 1, ([source]) => {
+    backup.source = source;
+    main.saveConfig();
+    return undefined;
+  });
+  commands.register('ovsdb-server/get-active-ovsdb-server', '', 0, 0, () => backup.source ?? '');
+  commands.register('ovsdb-server/connect-active-ovsdb-server', '', 0, 0, async () => {
+    if (backup.source === undefined) return 'Unable to connect: active server is not specified.\n';
+    await backup.start();
+    main.saveConfig();
+    return undefined;
+  });
+  commands.register('ovsdb-server/disconnect-active-ovsdb-server', '', 0, 0, () => {
+    backup.stop();
+    main.saveConfig();
+    return undefined;
+  });
+  commands.register('ovsdb-server/set-active-ovsdb-server-probe-interval', '', 1, 1, ([text]) => {
+    if (!/^-?[0-9]+$/.test(text)) return 'Invalid probe interval, integer value expected';
+    backup.probeInterval = Number(text);
+    return undefined;
+  });
+  commands.register('ovsdb-server/set-sync-exclude-tables', '', 0, 1, ([text]) => {
+    try {
+      backup.exclude(text ?? '');
+    } catch (error) {
+      return error instanceof OvsdbError ? error.details : String(error);
+    }
+    main.saveConfig();
+    return undefined;
+  });
+  commands.register('ovsdb-server/get-sync-exclude-tables', '', 0, 0, () => backup.excluded);
 }

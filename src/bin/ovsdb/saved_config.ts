@@ -6,9 +6,19 @@
 import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
+export interface BackupConfig {
+  /** The active server, if one was ever named. */
+  readonly source: string | undefined;
+  /** Tables that are not replicated, as "DB:TABLE,DB:TABLE". */
+  readonly excluded: string | undefined;
+  /** This server takes writes and replicates nothing. */
+  readonly active: boolean;
+}
+
 export interface SavedConfig {
   readonly remotes: readonly string[];
   readonly databases: readonly string[];
+  readonly backup: BackupConfig;
 }
 
 /** When a process was started, in ticks since the machine was (`proc(5)`, field 22 of `stat`). */

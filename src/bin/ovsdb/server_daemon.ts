@@ -5,10 +5,12 @@ import { join, resolve } from 'node:path';
 import { WeftError } from '../../base/errors.ts';
 import { OvsdbError } from '../../ovsdb/error.ts';
 import { DatabaseFile } from '../../ovsdb/file/storage.ts';
+import { Relay } from '../../ovsdb/server/relay.ts';
 import { Remotes } from '../../ovsdb/server/remotes.ts';
 import { Server } from '../../ovsdb/server/server.ts';
 import type { Daemon, DaemonDefinition } from '../daemon/daemon.ts';
 import type { OptionSpec } from '../daemon/options.ts';
+import { Backup } from './backup.ts';
 import { registerServerCommands } from './commands.ts';
 import { DiskFile } from './file.ts';
 import { ConfigStore, type SavedConfig } from './saved_config.ts';
@@ -25,6 +27,14 @@ const OPTIONS: readonly OptionSpec[] = [
     help: 'connect or listen to REMOTE (repeatable)',
   },
   { name: 'run', value: 'required', valueName: 'COMMAND', help: 'run COMMAND as subprocess then exit' },
+  { name: 'sync-from', value: 'required', valueName: 'SERVER', help: 'replicate the databases of SERVER' },
+  {
+    name: 'sync-exclude-tables',
+    value: 'required',
+    valueName: 'DB:TABLE,...',
+    help: 'do not replicate these tables',
+  },
+  { name: 'active', value: 'none', help: 'with --sync-from, start as active server' },
   { name: 'no-dbs', value: 'none', help: 'do not open a default database' },
   { name: 'disable-file-column-diff', value: 'none', help: 'write whole columns to the database file' },
   { name: 'private-key', short: 'p', value: 'required', valueName: 'FILE', help: 'file with private key' },
@@ -52,6 +62,10 @@ export class ServerDaemon {
   readonly daemon: Daemon;
   readonly server: Server;
   readonly remotes: Remotes;
+  readonly backup: Backup;
+  readonly #transports: SocketTransports;
+  /** How each relay was asked for, by name. */
+  readonly #relays = new Map<string, string>();
   readonly #store: ConfigStore | undefined;
   #refreshing = false;
   #refreshAgain = false;
@@ -65,10 +79,28 @@ export class ServerDaemon {
       columnDiffs: !daemon.has('disable-file-column-diff'),
     });
     this.#store = daemon.has('monitor') ? new ConfigStore(daemon.dirs.run) : undefined;
-    const transports = new SocketTransports(daemon.dirs.run, daemon.log.module('socket_util'), () =>
+    this.#transports = new SocketTransports(daemon.dirs.run, daemon.log.module('socket_util'), () =>
       this.#tlsNames(),
     );
-    this.remotes = new Remotes(this.server, transports, daemon.clock, daemon.log);
+    this.backup = new Backup(this.server, this.#transports, daemon);
+    this.remotes = new Remotes(this.server, this.#transports, daemon.clock, daemon.log);
+  }
+
+  /** Serves "relay:NAME:SOURCE[,SOURCE...]". */
+  #openRelay(text: string): void {
+    const [, name, sources] = /^relay:([^:]+):(.+)$/.exec(text) ?? [];
+    if (name === undefined) throw new OvsdbError('ovsdb error', `${text}: invalid syntax`);
+    const { clock, log } = this.daemon;
+    const relay = new Relay(this.server, {
+      name,
+      sources: sources.split(',').map((source) => this.#transports.connector(source)),
+      clock,
+      log,
+      newUuid: randomUUID,
+    });
+    this.server.addRelay(relay);
+    this.#relays.set(name, text);
+    relay.start();
   }
 
   /** A file name as given, or out of the column that `db:DB,TABLE,COLUMN` names. */
@@ -89,6 +121,10 @@ export class ServerDaemon {
 
   /** Opens a database file and serves it. Throws `OvsdbError`. */
   openDatabase(name: string): void {
+    if (name.startsWith('relay:')) {
+      this.#openRelay(name);
+      return;
+    }
     if (this.#isOpen(name)) throw new OvsdbError('ovsdb error', `${name}: already open`);
     const access = DiskFile.open(name);
     try {
@@ -119,6 +155,7 @@ export class ServerDaemon {
   closeDatabase(name: string, comment: string): void {
     const file = this.server.file(name);
     this.server.removeDatabase(name, comment);
+    this.#relays.delete(name);
     file?.close();
   }
 
@@ -170,13 +207,18 @@ export class ServerDaemon {
   saveConfig(): void {
     this.#store?.save({
       remotes: this.remotes.names,
-      databases: [...this.server.databases.keys()].flatMap((name) => this.server.file(name)?.name ?? []),
+      databases: this.server.names.flatMap(
+        (name) => this.#relays.get(name) ?? this.server.file(name)?.name ?? [],
+      ),
+      backup: this.backup.config,
     });
   }
 
   close(): void {
     this.#store?.remove();
+    this.backup.stop();
     this.remotes.close();
+    for (const name of this.#relays.keys()) this.server.relay(name)?.close();
     for (const name of this.server.databases.keys()) this.server.file(name)?.close();
   }
 }
@@ -203,8 +245,13 @@ function configured(daemon: Daemon): SavedConfig {
       : [join(daemon.dirs.db, 'conf.db')];
   const leaves = daemon.has('detach') && !daemon.has('no-chdir');
   return {
-    databases: names.map((name) => (leaves ? resolve(name) : name)),
+    databases: names.map((name) => (leaves && !name.startsWith('relay:') ? resolve(name) : name)),
     remotes: daemon.values('remote'),
+    backup: {
+      source: daemon.value('sync-from'),
+      excluded: daemon.value('sync-exclude-tables'),
+      active: daemon.has('active') || !daemon.has('sync-from'),
+    },
   };
 }
 
@@ -212,6 +259,7 @@ async function start(daemon: Daemon): Promise<void> {
   const main = new ServerDaemon(daemon);
   const config = main.savedConfig() ?? configured(daemon);
   for (const name of new Set(config.databases)) main.openDatabase(name);
+  main.backup.configure(config.backup);
   for (const remote of config.remotes) main.remotes.addUnchecked(remote);
   const errors = await main.remotes.refresh();
   if (errors.length > 0) throw new WeftError('bad-remote', errors.join('\n'));

@@ -36,6 +36,8 @@ export type Executed =
       readonly results: Json[];
       readonly transaction: Transaction;
       readonly durable: boolean;
+      /** Some operation was one that writes, whether or not it changed anything. */
+      readonly wrote: boolean;
     }
   /** An operation failed; the results say which. Nothing has changed. */
   | { readonly kind: 'failed'; readonly results: Json[] }
@@ -58,6 +60,7 @@ class Execution {
   readonly symbols: SymbolTable;
   readonly options: ExecuteOptions;
   durable = false;
+  wrote = false;
   /** The shortest time that a "wait" so far allows, in milliseconds; null for no limit. */
   timeout: number | null = null;
 
@@ -97,7 +100,7 @@ export function execute(db: Database, params: Json, options: ExecuteOptions): Ex
       return { kind: 'failed', results };
     }
   }
-  return { kind: 'done', results, transaction: x.transaction, durable: x.durable };
+  return { kind: 'done', results, transaction: x.transaction, durable: x.durable, wrote: x.wrote };
 }
 
 function runOperation(x: Execution, parser: ObjectParser): JsonObject {
@@ -114,7 +117,10 @@ function runOperation(x: Execution, parser: ObjectParser): JsonObject {
     throw error;
   }
   parser.finish();
-  if (!readOnly) refuseWrite(x, name as string);
+  if (!readOnly) {
+    refuseWrite(x, name as string);
+    x.wrote = true;
+  }
   return result;
 }
 

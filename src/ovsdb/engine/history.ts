@@ -17,13 +17,14 @@ interface Entry {
  */
 export class History implements CommitListener {
   readonly #db: Database;
-  readonly #newUuid: () => string;
+  readonly #newId: () => string;
   readonly #entries: Entry[] = [];
   #atoms = 0;
 
-  constructor(db: Database, newUuid: () => string) {
+  /** @param newId gives the id of the transaction that was just committed */
+  constructor(db: Database, newId: () => string) {
     this.#db = db;
-    this.#newUuid = newUuid;
+    this.#newId = newId;
     db.listeners.add(this);
   }
 
@@ -47,7 +48,7 @@ export class History implements CommitListener {
         for (const datum of fields ?? []) atoms += datum.n * (datum.values === null ? 1 : 2);
       }
     }
-    this.#entries.push({ id: this.#newUuid(), changes, atoms });
+    this.#entries.push({ id: this.#newId(), changes, atoms });
     this.#atoms += atoms;
     while (
       this.#entries.length > 1 &&

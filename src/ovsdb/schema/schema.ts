@@ -184,18 +184,20 @@ export function schemaToJson(schema: DatabaseSchema): JsonObject {
   return json;
 }
 
+export function columnToJson({ mutable, persistent, type }: Column): Json {
+  const json: { [name: string]: Json } = {};
+  if (!mutable) json.mutable = false;
+  if (!persistent) json.ephemeral = true;
+  json.type = columnTypeToJson(type);
+  return json;
+}
+
 function tableToJson(table: TableSchema, rootByDefault: boolean): Json {
   const json: { [name: string]: Json } = {};
   if (!table.mutable) json.mutable = false;
   if (table.isRoot !== rootByDefault) json.isRoot = table.isRoot;
   json.columns = Object.fromEntries(
-    table.list.slice(VERSION_COLUMN + 1).map((column) => {
-      const c: { [name: string]: Json } = {};
-      if (!column.mutable) c.mutable = false;
-      if (!column.persistent) c.ephemeral = true;
-      c.type = columnTypeToJson(column.type);
-      return [column.name, c];
-    }),
+    table.list.slice(VERSION_COLUMN + 1).map((column) => [column.name, columnToJson(column)]),
   );
   if (table.maxRows !== UNLIMITED) json.maxRows = table.maxRows;
   if (table.indexes.length > 0) json.indexes = table.indexes.map((index) => index.map((c) => c.name));

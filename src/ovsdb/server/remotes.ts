@@ -289,7 +289,8 @@ export class Remotes {
     const options = this.#defaults(target);
     options.maxBackoff = readInteger(row, 'max_backoff') ?? options.maxBackoff;
     options.probeInterval = readInteger(row, 'inactivity_probe') ?? options.probeInterval;
-    options.readOnly = readBoolean(row, 'read_only') ?? options.readOnly;
+    // Roles are not enforced one by one; who has one may read.
+    options.readOnly = (readBoolean(row, 'read_only') ?? false) || (readString(row, 'role') ?? '') !== '';
     const dscp = Number(readMap(row, 'other_config', 'dscp') ?? Number.NaN);
     if (Number.isInteger(dscp) && dscp >= 0 && dscp <= 63) options.dscp = dscp;
     return options;

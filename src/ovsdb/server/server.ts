@@ -12,6 +12,7 @@ import type { RpcChannel } from '../rpc/channel.ts';
 import { type DatabaseSchema, parseSchema, schemaToJson } from '../schema/schema.ts';
 import { serverSchema } from '../schema/server.ts';
 import { Locks } from './locks.ts';
+import type { Relay } from './relay.ts';
 import { ServerStatus } from './server_status.ts';
 import { Session } from './session.ts';
 
@@ -41,6 +42,7 @@ export interface ServerOptions {
 interface Served {
   db: Database;
   readonly file: DatabaseFile | null;
+  readonly relay: Relay | null;
   history: History | null;
   unlisten: () => void;
   /** Transactions that wait are to be tried again. */
@@ -60,14 +62,17 @@ export class Server {
   readonly locks = new Locks();
   /** Called after each commit of any database, and when databases come and go. */
   onAnyCommit: () => void = () => {};
+  /** No client may write, as on a backup server. */
+  readOnly = false;
   /** Clients may use `monitor_cond` and its like. */
   conditionalMonitors = true;
   readonly #options: ServerOptions;
   readonly #served = new Map<string, Served>();
   readonly #databases = new Map<string, Database>();
   readonly #sessions = new Set<Session>();
+  /** Relays, those too that do not know their schema yet. */
+  readonly #relays = new Map<string, Relay>();
   readonly #status: ServerStatus;
-  #readOnly = false;
 
   constructor(options: ServerOptions) {
     this.#options = options;
@@ -106,17 +111,63 @@ export class Server {
 
   /** Serves one more database. Throws `OvsdbError` if its name is taken or reserved. */
   addDatabase(db: Database, file: DatabaseFile | null = null): void {
-    if (db.name.startsWith('_')) {
-      throw new OvsdbError('ovsdb error', `${db.name}: names beginning with "_" are reserved`);
-    }
-    if (this.#served.has(db.name)) throw new OvsdbError('ovsdb error', `${db.name}: duplicate database name`);
+    this.#checkName(db.name);
     this.reconnect(false, `adding ${db.name} database`);
     this.#serve(db, file);
     this.#updateStatus();
   }
 
-  #serve(db: Database, file: DatabaseFile | null): void {
-    const served: Served = { db, file, history: null, unlisten: () => {}, dirty: false };
+  #checkName(name: string): void {
+    if (name.startsWith('_')) {
+      throw new OvsdbError('ovsdb error', `${name}: names beginning with "_" are reserved`);
+    }
+    if (this.#served.has(name) || this.#relays.has(name)) {
+      throw new OvsdbError('ovsdb error', `${name}: duplicate database name`);
+    }
+  }
+
+  /** Serves the database of another server. It is there as soon as its schema is known. */
+  addRelay(relay: Relay): void {
+    this.#checkName(relay.name);
+    this.reconnect(false, `adding ${relay.name} database`);
+    this.#relays.set(relay.name, relay);
+    this.#updateStatus();
+  }
+
+  /** A relay learned its schema, or that it is another one now. */
+  relaySchema(relay: Relay, db: Database): void {
+    if (this.#relays.get(relay.name) !== relay) return;
+    const before = this.#served.get(relay.name);
+    if (before !== undefined) {
+      for (const session of this.#sessions) session.databaseRemoved(before.db);
+      before.unlisten();
+    }
+    this.reconnect(
+      false,
+      before === undefined
+        ? `database ${relay.name} connected to storage`
+        : `database ${relay.name} schema changed`,
+    );
+    this.#serve(db, null, relay);
+    this.#updateStatus();
+  }
+
+  /** A relay was connected or disconnected. */
+  relayChanged(): void {
+    this.#updateStatus();
+  }
+
+  relay(name: string): Relay | undefined {
+    return this.#relays.get(name);
+  }
+
+  /** The names of all databases, those included that cannot be used yet. */
+  get names(): string[] {
+    return [...new Set([...this.#databases.keys(), ...this.#relays.keys()])];
+  }
+
+  #serve(db: Database, file: DatabaseFile | null, relay: Relay | null = null): void {
+    const served: Served = { db, file, relay, history: null, unlisten: () => {}, dirty: false };
     this.#served.set(db.name, served);
     this.#attach(served);
   }
@@ -124,7 +175,9 @@ export class Server {
   #attach(served: Served): void {
     const { db } = served;
     this.#databases.set(db.name, db);
-    served.history = this.#options.history === true ? new History(db, this.#options.newUuid) : null;
+    const { relay } = served;
+    if (relay !== null) served.history = new History(db, () => relay.lastId);
+    else served.history = this.#options.history === true ? new History(db, this.#options.newUuid) : null;
     const listener = { onCommit: (changes: readonly CommittedChange[]) => this.#onCommit(served, changes) };
     db.listeners.add(listener);
     served.unlisten = () => db.listeners.delete(listener);
@@ -133,7 +186,12 @@ export class Server {
   /** Serves a database no longer. The caller closes its file. */
   removeDatabase(name: string, comment: string): void {
     const served = this.#served.get(name);
-    if (served === undefined) return;
+    this.#relays.get(name)?.close();
+    this.#relays.delete(name);
+    if (served === undefined) {
+      this.#updateStatus();
+      return;
+    }
     for (const session of this.#sessions) session.databaseRemoved(served.db);
     this.reconnect(false, comment);
     served.unlisten();
@@ -144,10 +202,16 @@ export class Server {
 
   #updateStatus(): void {
     this.#status.update(
-      [...this.#databases.values()].map((db) => ({
-        name: db.name,
-        schema: stringifySorted(schemaToJson(db.schema)),
-      })),
+      this.names.map((name) => {
+        const db = this.#databases.get(name);
+        const relay = this.#relays.get(name);
+        return {
+          name,
+          model: relay === undefined ? 'standalone' : 'relay',
+          connected: relay?.connected ?? true,
+          schema: db === undefined ? null : stringifySorted(schemaToJson(db.schema)),
+        };
+      }),
       (transaction) => this.commit(transaction),
     );
   }
@@ -177,7 +241,7 @@ export class Server {
   /** Replaces a database by its rows under another schema. `accepted` runs before anybody is cut off. */
   convert(db: Database, schema: DatabaseSchema, accepted: () => void): void {
     const served = this.#served.get(db.name);
-    if (served === undefined || served.db !== db || db.name.startsWith('_')) {
+    if (served === undefined || served.db !== db || served.relay !== null || db.name.startsWith('_')) {
       throw new OvsdbError('not allowed', `database ${db.name} cannot be converted`);
     }
     const converted = new Database(schema, { newUuid: this.#options.newUuid });
@@ -201,7 +265,7 @@ export class Server {
       channel.close();
       return undefined;
     }
-    const session = new Session(this, channel, { ...options, readOnly: options.readOnly || this.#readOnly });
+    const session = new Session(this, channel, options);
     this.#sessions.add(session);
     return session;
   }
@@ -228,11 +292,6 @@ export class Server {
     this.#sessions.delete(session);
     if (reason.startsWith('received bad')) this.log.jsonrpc.warn(`${session.name}: ${reason}`);
     else this.log.jsonrpc.dbg(() => `${session.name}: ${reason}`);
-  }
-
-  set readOnly(readOnly: boolean) {
-    this.#readOnly = readOnly;
-    for (const session of this.#sessions) session.readOnly = readOnly;
   }
 
   /** Cuts clients off so that they look anew: all of them, or those that do not watch `_Server`. */

@@ -6,8 +6,10 @@ import type { Column } from '../schema/schema.ts';
 
 export interface DatabaseStatus {
   readonly name: string;
-  /** The schema as JSON text. */
-  readonly schema: string;
+  readonly model: 'standalone' | 'relay';
+  readonly connected: boolean;
+  /** The schema as JSON text; null while a relay does not know it. */
+  readonly schema: string | null;
 }
 
 /** Keeps the `Database` table of `_Server` true. */
@@ -25,10 +27,10 @@ export class ServerStatus {
     const wanted = new Map(databases.map((d) => [d.name, d]));
     const assign = ({ fields }: Row, status: DatabaseStatus): void => {
       fields[column('name').index] = scalar(status.name);
-      fields[column('model').index] = scalar('standalone');
-      fields[column('connected').index] = scalar(true);
-      fields[column('leader').index] = scalar(true);
-      fields[column('schema').index] = scalar(status.schema);
+      fields[column('model').index] = scalar(status.model);
+      fields[column('connected').index] = scalar(status.connected);
+      fields[column('leader').index] = scalar(status.model !== 'relay');
+      fields[column('schema').index] = status.schema === null ? EMPTY : scalar(status.schema);
       for (const name of ['cid', 'sid', 'index']) fields[column(name).index] = EMPTY;
     };
     for (const row of table.rows.values()) {

@@ -11,6 +11,7 @@ import { Probe } from '../rpc/probe.ts';
 import { parseSchema, schemaToJson } from '../schema/schema.ts';
 import type { LockHolder } from './locks.ts';
 import { Monitor, type MonitorVersion } from './monitor.ts';
+import type { Relay } from './relay.ts';
 import type { Server, SessionOptions } from './server.ts';
 
 type Request = Extract<RpcMessage, { method: string }>;
@@ -44,7 +45,7 @@ export class Session implements LockHolder {
   readonly #committing = new Set<string>();
   readonly #locks = new Set<string>();
   readonly #onClose: ((reason: string) => void) | undefined;
-  readOnly: boolean;
+  readonly #readOnly: boolean;
   /** The client watches `_Server` itself and need not be cut off when databases come and go. */
   changeAware = false;
   #closed = false;
@@ -53,7 +54,7 @@ export class Session implements LockHolder {
     this.#server = server;
     this.#channel = channel;
     this.name = options.name;
-    this.readOnly = options.readOnly ?? false;
+    this.#readOnly = options.readOnly ?? false;
     this.#onClose = options.onClose;
     this.#probe = new Probe(
       server.clock,
@@ -72,6 +73,11 @@ export class Session implements LockHolder {
       onClose: (reason) => this.#onChannelClosed(reason),
       onActivity: () => this.#probe.alive(),
     });
+  }
+
+  /** Whether this client may only read: always, or because the server is a backup now. */
+  get readOnly(): boolean {
+    return this.#readOnly || this.#server.readOnly;
   }
 
   set probeInterval(milliseconds: number) {
@@ -172,7 +178,7 @@ export class Session implements LockHolder {
         this.#reply(id, schemaToJson(this.#database(request).schema));
         return;
       case 'list_dbs':
-        this.#reply(id, [...this.#server.databases.keys()]);
+        this.#reply(id, this.#server.names);
         return;
       case 'get_server_id':
         this.#reply(id, this.#server.id);
@@ -200,6 +206,12 @@ export class Session implements LockHolder {
     if (typeof name !== 'string')
       throw syntaxError(params, `${method} request params must begin with <db-name>`);
     const db = this.#server.databases.get(name);
+    if (db === undefined && this.#server.relay(name) !== undefined) {
+      throw new OvsdbError(
+        'database not available',
+        `${method} request specifies database ${name} which is not yet available because it has not completed joining its cluster`,
+      );
+    }
     if (db === undefined) {
       throw syntaxError(params, `${method} request specifies unknown database ${name}`, 'unknown database');
     }
@@ -239,6 +251,12 @@ export class Session implements LockHolder {
         return;
     }
     const { results, transaction, durable } = outcome;
+    const relay = outcome.wrote ? this.#server.relay(db.name) : undefined;
+    if (relay !== undefined) {
+      transaction.abort();
+      this.#forward(key, request, relay);
+      return;
+    }
     try {
       this.#server.commit(transaction);
     } catch (error) {
@@ -248,6 +266,16 @@ export class Session implements LockHolder {
     }
     if (!durable || db.journal === null) this.#reply(request.id, results);
     else this.#replyWhenDurable(key, request.id, results, db.journal.sync());
+  }
+
+  /** The source executes the transaction; here it was only tried. */
+  #forward(key: string, { id, params }: Request, relay: Relay): void {
+    this.#committing.add(key);
+    relay.forward(params, (reply) => {
+      this.#committing.delete(key);
+      if (reply === undefined) this.#replyError(id, 'canceled');
+      else this.#send({ ...reply, id });
+    });
   }
 
   #replyWhenDurable(key: string, id: Json, results: readonly Json[], synced: Promise<void>): void {
