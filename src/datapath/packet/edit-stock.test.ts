@@ -1,15 +1,10 @@
 import assert from 'node:assert/strict';
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { test } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
 import * as L from '../../flow/layout.ts';
 import { fromHex, toHex } from '../../wire/bytes.ts';
 import { arp, eth, icmp, icmpv6, ipv4, ipv6, mpls, nd, sctp, tcp, udp, vlan } from '../../wire/make.ts';
 import { buildPacket } from '../../wire/packet.ts';
-import { readPcap } from '../../wire/pcap.ts';
+import { StockSwitch, stockMissing } from '../conformance/stock-switch.ts';
 import type { DpAction, SetGroup } from '../types.ts';
 import { applyEdit } from './edit.ts';
 import { extractFlow } from './extract.ts';
@@ -19,12 +14,6 @@ import { Packet } from './packet.ts';
  * The same packets go through a stock switch with dummy ports, which applies an OpenFlow action to each
  * and writes what comes out into a pcap file; and through ours.
  */
-
-const SCHEMA = '/usr/share/openvswitch/vswitch.ovsschema';
-const TOOLS = ['ovsdb-server', 'ovsdb-tool', 'ovs-vswitchd', 'ovs-vsctl', 'ovs-ofctl', 'ovs-appctl'];
-const missing = TOOLS.find((tool) => spawnSync(tool, ['--version']).status !== 0);
-const skip =
-  missing !== undefined ? `${missing} is not installed` : existsSync(SCHEMA) ? false : `no ${SCHEMA}`;
 
 const A = '02:00:00:00:00:0a';
 const B = '02:00:00:00:00:0b';
@@ -172,81 +161,7 @@ const CASES: readonly Case[] = [
   },
 ];
 
-class StockSwitch {
-  private readonly dir = mkdtempSync(join(tmpdir(), 'weft-edit-'));
-  readonly env: NodeJS.ProcessEnv;
-  private readonly daemons: ChildProcess[] = [];
-
-  constructor() {
-    const dirs = ['OVS_RUNDIR', 'OVS_LOGDIR', 'OVS_DBDIR', 'OVS_SYSCONFDIR'].map((name) => [name, this.dir]);
-    this.env = { ...process.env, ...Object.fromEntries(dirs) };
-  }
-
-  run(...args: readonly string[]): string {
-    const result = spawnSync(args[0], args.slice(1), { env: this.env, encoding: 'utf8', cwd: this.dir });
-    assert.equal(result.status, 0, `${args.join(' ')}: ${result.stderr}`);
-    return result.stdout;
-  }
-
-  private daemon(...args: readonly string[]): void {
-    this.daemons.push(spawn(args[0], args.slice(1), { env: this.env, cwd: this.dir, stdio: 'ignore' }));
-  }
-
-  async start(): Promise<void> {
-    this.run('ovsdb-tool', 'create', 'conf.db', SCHEMA);
-    this.daemon('ovsdb-server', 'conf.db', '--remote=punix:db.sock', '--unixctl=db.ctl');
-    await this.exists('db.sock');
-    this.run('ovs-vsctl', '--timeout=10', '--no-wait', 'init');
-    this.daemon(
-      'ovs-vswitchd',
-      '--enable-dummy=override',
-      '--disable-system',
-      '--pidfile',
-      `unix:${this.dir}/db.sock`,
-    );
-    const port = (name: string, number: number): string[] =>
-      `-- add-port br0 ${name} -- set interface ${name} type=dummy ofport_request=${number} options:tx_pcap=${this.dir}/${name}.pcap`.split(
-        ' ',
-      );
-    this.run(
-      'ovs-vsctl',
-      '--timeout=10',
-      'add-br',
-      'br0',
-      '--',
-      'set',
-      'bridge',
-      'br0',
-      'datapath_type=dummy',
-      'fail-mode=secure',
-      ...port('p1', 1),
-      ...port('p2', 2),
-    );
-  }
-
-  private async exists(file: string): Promise<void> {
-    for (let i = 0; i < 200 && !existsSync(join(this.dir, file)); i++) await sleep(20);
-  }
-
-  /** All that went out of p2 so far, once it is `count` packets. */
-  async sent(count: number): Promise<Uint8Array[]> {
-    const file = join(this.dir, 'p2.pcap');
-    let packets: Uint8Array[] = [];
-    for (let i = 0; i < 200; i++) {
-      packets = existsSync(file) ? readPcap(readFileSync(file)).map((p) => p.bytes) : [];
-      if (packets.length >= count) break;
-      await sleep(20);
-    }
-    return packets;
-  }
-
-  stop(): void {
-    for (const daemon of this.daemons.reverse()) daemon.kill('SIGKILL');
-    rmSync(this.dir, { recursive: true, force: true });
-  }
-}
-
-test('edited packets are byte for byte those of stock Open vSwitch', { skip }, async () => {
+test('edited packets are byte for byte those of stock Open vSwitch', { skip: stockMissing() }, async () => {
   const stock = new StockSwitch();
   try {
     await stock.start();
@@ -260,7 +175,7 @@ test('edited packets are byte for byte those of stock Open vSwitch', { skip }, a
       const before = count;
       for (const packet of packets) stock.run('ovs-appctl', 'netdev-dummy/receive', 'p1', toHex(packet));
       count += packets.length;
-      const sent = (await stock.sent(count)).slice(before);
+      const sent = (await stock.sent('p2', count)).slice(before);
       assert.equal(sent.length, packets.length, `packets sent with ${openflow}`);
       packets.forEach((bytes, i) => {
         const packet = Packet.copyOf(bytes);

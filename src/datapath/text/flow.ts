@@ -60,6 +60,8 @@ export interface DumpedFlow {
   readonly ufid?: Uint8Array;
   /** Which layer forwards it ("ovs", "tc"); shown only if verbose. */
   readonly layer?: string;
+  /** What a datapath adds about its own workings; shown last, only if verbose. */
+  readonly extra?: string;
 }
 
 export function formatFlow(flow: DumpedFlow, now: number, options: FormatKeyOptions = {}): string {
@@ -67,5 +69,6 @@ export function formatFlow(flow: DumpedFlow, now: number, options: FormatKeyOpti
   const ufid = verbose && flow.ufid !== undefined ? `${formatUfid(flow.ufid)}, ` : '';
   const key = formatKey(flow.key, flow.mask, { ...options, verbose });
   const layer = verbose && flow.layer !== undefined ? `, dp:${flow.layer}` : '';
-  return `${ufid}${key}, ${formatFlowStats(flow.stats, now)}${layer}, actions:${formatActions(flow.actions, options)}`;
+  const extra = verbose && flow.extra !== undefined ? `, dp-extra-info:${flow.extra}` : '';
+  return `${ufid}${key}, ${formatFlowStats(flow.stats, now)}${layer}, actions:${formatActions(flow.actions, options)}${extra}`;
 }

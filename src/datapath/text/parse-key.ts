@@ -157,8 +157,9 @@ function scanScalar(
 ): Masked | null {
   if (name === 'ct_state' || name === 'tcp_flags') {
     const names = name === 'ct_state' ? CT_STATE_NAMES : TCP_FLAG_NAMES;
-    const flags = scanFlags(s, names, name === 'ct_state' ? 0xff : 0xfff, masks);
-    return flags === null ? null : { value: BigInt(flags.value), mask: BigInt(flags.mask) & ones(bits) };
+    const all = name === 'ct_state' ? 0xff : 0xfff;
+    const flags = scanFlags(s, names, all, masks);
+    return flags === null ? null : { value: BigInt(flags.value), mask: BigInt(flags.mask & all) };
   }
   if (name === 'in_port') {
     const number = scanNumber(s, 32, masks);

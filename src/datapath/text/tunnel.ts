@@ -273,8 +273,9 @@ function scanNested(s: Scanner, key: Flow, mask: Flow, masks: boolean): boolean 
   if (s.literal('flags(')) {
     const flags = scanFlags(s, TUNNEL_FLAG_NAMES, ALL_FLAGS, masks);
     if (flags === null || !s.literal(')')) return null;
-    key[W_TUN_FLAGS] |= flags.value << 16;
-    mask[W_TUN_FLAGS] |= (flags.mask & ALL_FLAGS) << 16;
+    // "key" comes with the tunnel id, not with its own name.
+    key[W_TUN_FLAGS] |= (flags.value & ~TUN_F_KEY) << 16;
+    mask[W_TUN_FLAGS] |= (flags.mask & ALL_FLAGS & ~TUN_F_KEY) << 16;
     return true;
   }
   if (s.literal('vxlan(gbp('))
