@@ -5,6 +5,7 @@ import { openVSwitchSchema } from '../../ovsdb/index.ts';
 import { Switch } from '../../switch/bridge/manager.ts';
 import { OpenFlowSwitch } from '../../switch/conn/openflow-switch.ts';
 import type { OfPort } from '../../switch/ofproto/port.ts';
+import { registerClockCommands } from '../daemon/clock.ts';
 import type { Daemon, DaemonDefinition } from '../daemon/daemon.ts';
 import type { OptionSpec } from '../daemon/options.ts';
 import { SocketTransports } from '../ovsdb/socket.ts';
@@ -98,7 +99,8 @@ async function start(daemon: Daemon): Promise<void> {
           vswitch.bridge(ofproto.name)?.interface(port.name)?.device?.setAdminUp(up),
       }),
   });
-  registerSwitchCommands(daemon.commands, { vswitch, datapaths, clock });
+  registerSwitchCommands(daemon.commands, { vswitch, datapaths, clock, exit: () => daemon.exit() });
+  registerClockCommands(clock, daemon.commands);
   daemon.onExit(async () => {
     await vswitch.close();
     client.close();

@@ -1,14 +1,5 @@
 /** Kinds of line in a trace, which decide how it is shown. */
-export type TraceKind =
-  | 'bridge'
-  | 'table'
-  | 'bucket'
-  | 'thaw'
-  | 'action'
-  | 'detail'
-  | 'warn'
-  | 'error'
-  | 'recirc';
+export type TraceKind = 'bridge' | 'table' | 'bucket' | 'thaw' | 'action' | 'detail' | 'warn' | 'error';
 
 /** One line of a trace and what happened below it. */
 export interface TraceNode {
@@ -37,46 +28,34 @@ export class TraceSink {
   }
 }
 
+const LEAF_KINDS: ReadonlySet<TraceKind> = new Set<TraceKind>(['action', 'detail', 'warn', 'error']);
+
 /**
- * Renders a trace. Bridges get an underlined title; tables are numbered lines; actions stand below
- * their table, details behind `->`, warnings and errors behind `>>`.
+ * Renders a trace as `ofproto/trace` shows it. The last of several siblings is not indented, so that a
+ * long chain of resubmits stays flat; details stand behind `->`, warnings behind `>>`.
  */
 export function renderTrace(nodes: readonly TraceNode[], level = 0): string {
   let out = '';
-  const indent = ' '.repeat(level);
-  for (const node of nodes) {
+  nodes.forEach((node, i) => {
+    const more = i < nodes.length - 1 || LEAF_KINDS.has(node.kind) ? 1 : 0;
+    const indent = ' '.repeat((level + more) * 4);
     switch (node.kind) {
       case 'bridge':
         out += `\n${indent}${node.text}\n${indent}${'-'.repeat(node.text.length)}\n`;
-        out += renderTrace(node.children, level);
-        break;
-      case 'table':
-        out += `${indent}${node.text}\n`;
-        out += renderTrace(node.children, level + 4);
-        break;
-      case 'thaw':
-      case 'bucket':
-        out += `${indent}${node.text}\n`;
-        out += renderTrace(node.children, level + 4);
-        break;
-      case 'action':
-        out += `${indent}${node.text}\n`;
-        out += renderTrace(node.children, level + 4);
         break;
       case 'detail':
         out += `${indent} -> ${node.text}\n`;
-        out += renderTrace(node.children, level + 4);
         break;
       case 'warn':
-      case 'error':
         out += `${indent} >> ${node.text}\n`;
-        out += renderTrace(node.children, level + 4);
         break;
-      case 'recirc':
-        out += `\n${indent}${node.text}\n${indent}${'='.repeat(node.text.length)}\n`;
-        out += renderTrace(node.children, level);
+      case 'error':
+        out += `${indent} >>>> ${node.text} <<<<\n`;
         break;
+      default:
+        out += `${indent}${node.text}\n`;
     }
-  }
+    out += renderTrace(node.children, level + more + more);
+  });
   return out;
 }

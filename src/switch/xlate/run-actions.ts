@@ -26,21 +26,18 @@ export function runActions(
       if (ctx.freezing) freezeRemaining(ctx, actions, index);
       return;
     }
-    const node = ctx.tracing ? ctx.report('action', ctx.ofproto.formatActions([action])) : null;
+    if (ctx.tracing) ctx.report('action', ctx.ofproto.formatActions([action]));
     const isLast = last && index === actions.length - 1 && ctx.actionSet.length === 0;
     const translate = TRANSLATORS[action.type] as Translator<Action['type']>;
-    let outcome: Outcome = 'next';
-    ctx.below(node, () => {
-      outcome = translate(ctx, action as never, { actions, index, last: isLast, bucket });
-    });
-    if ((outcome as Outcome) === 'stop') return;
+    const outcome: Outcome = translate(ctx, action as never, { actions, index, last: isLast, bucket });
+    if (outcome === 'stop') return;
     // An action that needs the packet parsed anew before it can do its work is done again afterwards;
     // those that say `skip` have done theirs.
-    if ((outcome as Outcome) === 'next' && ctx.error === 'ok' && ctx.exit && ctx.firstFrozenAction) {
+    if (outcome === 'next' && ctx.error === 'ok' && ctx.exit && ctx.firstFrozenAction) {
       freezeRemaining(ctx, actions, index);
       return;
     }
-    if ((outcome as Outcome) === 'skip' && ctx.exit && ctx.freezing) {
+    if (outcome === 'skip' && ctx.exit && ctx.freezing) {
       freezeRemaining(ctx, actions, index + 1);
       return;
     }

@@ -78,7 +78,7 @@ export function flowStats(rule: Rule, now: number): FlowStats {
     idleTimeout: rule.idleTimeout,
     hardTimeout: rule.hardTimeout,
     durationSec: Math.floor(age / 1000),
-    durationNsec: Math.floor((age % 1000) * 1e6),
+    durationNsec: Math.floor(age % 1000) * 1_000_000,
     idleAge: Math.floor((now - rule.used) / 1000),
     hardAge: Math.floor((now - rule.modified) / 1000),
     packetCount: BigInt(rule.packets),

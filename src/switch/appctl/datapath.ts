@@ -1,0 +1,165 @@
+import { WeftError } from '../../base/errors.ts';
+import { formatFlow } from '../../datapath/text/index.ts';
+import { OFPP_LOCAL } from '../../openflow/constants.ts';
+import type { Backer } from '../bridge/backer.ts';
+import type { Bridge } from '../bridge/bridge.ts';
+import type { Switch } from '../bridge/manager.ts';
+import type { Megaflow } from '../upcall/megaflow.ts';
+
+/** What an interface is called in dpif/show: dummies tell that they are. */
+function typeText(backer: Backer, type: string): string {
+  const dummy = backer.datapath.type.startsWith('dummy@');
+  return dummy && type === 'internal' ? 'dummy-internal' : dummy && type === 'system' ? 'dummy' : type;
+}
+
+/** `dpif/show`: datapaths, bridges and ports with their numbers. */
+export function dpifShow(vswitch: Switch): string {
+  let text = '';
+  for (const backer of [...vswitch.backers()].sort(byType)) {
+    const stats = backer.datapath.stats();
+    text += `${backer.datapath.type}: hit:${stats.hits} missed:${stats.missed}\n`;
+    for (const bridge of bridgesOf(vswitch, backer)) {
+      text += `  ${bridge.name}:\n`;
+      const ports = [...bridge.ofproto.ports()].sort((a, b) => (a.name < b.name ? -1 : 1));
+      for (const port of ports) {
+        const number = port.ofPort === OFPP_LOCAL ? 65534 : port.ofPort;
+        const dp = port.dpPort === null ? 'none' : String(port.dpPort);
+        const options = optionsText(bridge, port.name, port.type);
+        text += `    ${port.name} ${number}/${dp}: (${typeText(backer, port.type)}${options})\n`;
+      }
+    }
+  }
+  return text;
+}
+
+function optionsText(bridge: Bridge, name: string, type: string): string {
+  const options = bridge.interface(name)?.config.options;
+  if (options === undefined || options.size === 0 || type === 'dummy' || type === 'system') return '';
+  return `: ${[...options]
+    .map(([key, value]) => `${key}=${value}`)
+    .sort()
+    .join(', ')}`;
+}
+
+function byType(a: Backer, b: Backer): number {
+  return a.type < b.type ? -1 : 1;
+}
+
+function bridgesOf(vswitch: Switch, backer: Backer): Bridge[] {
+  return [...vswitch.bridges()].filter((b) => b.backer === backer).sort((a, b) => (a.name < b.name ? -1 : 1));
+}
+
+interface DumpOptions {
+  readonly verbose: boolean;
+  readonly names: boolean;
+}
+
+/** `dpif/dump-flows [-m] [--names | --no-names] BRIDGE`: megaflows of packets that enter one bridge. */
+export function dpifDumpFlows(vswitch: Switch, now: number, args: readonly string[]): string {
+  const { options, words } = readOptions(args);
+  const bridge = vswitch.bridge(words[0] ?? '');
+  if (bridge === undefined) throw new WeftError('no-such-bridge', 'no such bridge');
+  return dump(bridge.backer, now, options, (megaflow) => megaflow.ofproto === bridge.ofproto);
+}
+
+/** `dpctl/dump-flows [-m] [--names] [DP] [filter=..] [type=..]`. */
+export function dpctlDumpFlows(vswitch: Switch, now: number, args: readonly string[]): string {
+  const { options, words } = readOptions(args);
+  const names = words.filter((word) => !word.startsWith('type=') && !word.startsWith('filter='));
+  const backer = backerNamed(vswitch, names[0]);
+  const text = dump(backer, now, options, () => true);
+  return text;
+}
+
+/** The datapath of that name ("ovs-dummy", "dummy@ovs-dummy"), or the only one there is. */
+export function backerNamed(vswitch: Switch, name: string | undefined): Backer {
+  const all = [...vswitch.backers()];
+  if (name === undefined) {
+    if (all.length === 1) return all[0];
+    throw new WeftError(
+      'which-datapath',
+      all.length === 0 ? 'no datapaths exist' : 'multiple datapaths, specify one',
+    );
+  }
+  const backer = all.find((b) => b.datapath.type === name || b.datapath.name === name);
+  if (backer === undefined)
+    throw new WeftError('no-such-datapath', `opening datapath ${name} failed (No such device)`);
+  return backer;
+}
+
+function readOptions(args: readonly string[]): { options: DumpOptions; words: string[] } {
+  let verbose = false;
+  let names = false;
+  const words: string[] = [];
+  for (const arg of args) {
+    if (arg === '-m' || arg === '--more') verbose = true;
+    else if (arg === '--names') names = true;
+    else if (arg === '--no-names') names = false;
+    else words.push(arg);
+  }
+  return { options: { verbose, names: names }, words };
+}
+
+function dump(
+  backer: Backer,
+  now: number,
+  options: DumpOptions,
+  wanted: (megaflow: Megaflow) => boolean,
+): string {
+  const { datapath, slowPath } = backer;
+  const portNames = new Map(datapath.ports().map((port) => [port.port, port.name]));
+  const portName = options.names ? (port: number) => portNames.get(port) : undefined;
+  const lines: string[] = [];
+  for (const megaflow of slowPath.megaflows()) {
+    if (!wanted(megaflow)) continue;
+    const { key, mask, actions } = megaflow;
+    const stats = datapath.flowStats(megaflow.id);
+    lines.push(
+      formatFlow({ key, mask, actions, stats, ufid: ufidOf(megaflow), layer: 'ovs' }, now, {
+        verbose: options.verbose,
+        portName,
+      }),
+    );
+  }
+  return lines.map((line) => `${line}\n`).join('');
+}
+
+/** 16 bytes that name a megaflow while it is installed. */
+function ufidOf(megaflow: Megaflow): Uint8Array {
+  const bytes = new Uint8Array(16);
+  const view = new DataView(bytes.buffer);
+  view.setFloat64(0, megaflow.created);
+  view.setUint32(12, megaflow.id);
+  return bytes;
+}
+
+/** `dpctl/show [DP...]`. */
+export function dpctlShow(vswitch: Switch, args: readonly string[]): string {
+  const names = args.filter((arg) => !arg.startsWith('-'));
+  const backers = names.length > 0 ? names.map((name) => backerNamed(vswitch, name)) : [...vswitch.backers()];
+  return backers.map((backer) => showOne(backer)).join('');
+}
+
+function showOne({ datapath, slowPath }: Backer): string {
+  const s = datapath.stats();
+  let text = `${datapath.type}:\n`;
+  text += `  lookups: hit:${s.hits} missed:${s.missed} lost:${s.lost}\n`;
+  text += `  flows: ${slowPath.count}\n`;
+  for (const port of [...datapath.ports()].sort((a, b) => a.port - b.port)) {
+    text += `  port ${port.port}: ${port.name}${port.type === 'system' || port.type === '' ? '' : ` (${port.type})`}\n`;
+  }
+  return text;
+}
+
+/** `upcall/show`. */
+export function upcallShow(vswitch: Switch): string {
+  let text = '';
+  for (const { datapath, slowPath } of vswitch.backers()) {
+    text += `${datapath.type}:\n`;
+    text += `  flows         : (current ${slowPath.count}) (avg ${slowPath.count}) (max ${slowPath.counts.installed}) (limit ${slowPath.settings.flowLimit})\n`;
+    text += `  dump duration : ${slowPath.dumpDuration.toFixed(0)}ms\n`;
+    text += '  ufid enabled  : true\n\n';
+    text += `  revalidator   : (upcalls ${slowPath.counts.upcalls}) (installed ${slowPath.counts.installed}) (deleted ${slowPath.counts.deleted}) (changed ${slowPath.counts.changed}) (refused ${slowPath.counts.refused})\n`;
+  }
+  return text;
+}

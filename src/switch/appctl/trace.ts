@@ -1,0 +1,213 @@
+import { WeftError } from '../../base/errors.ts';
+import { composePacket } from '../../datapath/packet/compose.ts';
+import { extractFlow } from '../../datapath/packet/extract.ts';
+import { Packet } from '../../datapath/packet/packet.ts';
+import { formatActions as formatDpActions, parseKey } from '../../datapath/text/index.ts';
+import { formatFlow, formatMegaflow } from '../../flow/flow-text.ts';
+import { type Flow, newFlow, W_ACTSET_OUTPUT, W_IN_PORT, W_TCP_FLAGS } from '../../flow/layout.ts';
+import { parseMatch } from '../../flow/match-parse.ts';
+import type { PortNames } from '../../flow/port-text.ts';
+import { parseActions } from '../../openflow/actions/index.ts';
+import type { Action } from '../../openflow/actions/types.ts';
+import { OFPP_UNSET } from '../../openflow/constants.ts';
+import type { Backer } from '../bridge/backer.ts';
+import type { Switch } from '../bridge/manager.ts';
+import type { Ofproto } from '../ofproto/ofproto.ts';
+import { renderTrace, TraceSink } from '../xlate/report.ts';
+import { translate } from '../xlate/translate.ts';
+import type { XlateError, XlateOutput } from '../xlate/types.ts';
+import { actionPortNames, portNamesOf } from './names.ts';
+
+interface Subject {
+  readonly ofproto: Ofproto;
+  /** OpenFlow ports. */
+  readonly flow: Flow;
+  readonly packet: Uint8Array | null;
+  readonly names: boolean;
+}
+
+const fail = (text: string): never => {
+  throw new WeftError('bad-trace-argument', text);
+};
+
+/**
+ * `ofproto/trace [OPTIONS] [DP] ODP_FLOW [PACKET]`, `ofproto/trace [OPTIONS] BRIDGE BR_FLOW [PACKET]`: what
+ * the pipeline would do to a packet, table by table, and why.
+ */
+export function trace(vswitch: Switch, args: readonly string[]): string {
+  return explain(parseSubject(vswitch, args), undefined);
+}
+
+/** `ofproto/trace-packet-out`: the same for actions that a controller would send with the packet. */
+export function tracePacketOut(vswitch: Switch, args: readonly string[]): string {
+  const actionsText = args.at(-1);
+  if (actionsText === undefined || args.length < 2) return fail('missing actions');
+  // Whether the actions are consistent with the flow is checked always.
+  const rest = args.slice(0, -1).filter((arg) => arg !== '-consistent' && arg !== '--consistent');
+  const subject = parseSubject(vswitch, rest);
+  let actions: readonly Action[];
+  try {
+    actions = parseActions(actionsText, { ports: actionPortNames(subject.ofproto) });
+  } catch (error) {
+    return fail(`Bad actions: ${error instanceof Error ? error.message : String(error)}`);
+  }
+  return explain(subject, actions);
+}
+
+function explain(subject: Subject, actions: readonly Action[] | undefined): string {
+  const { ofproto, flow, packet, names } = subject;
+  const ports = names ? portNamesOf(ofproto) : undefined;
+  const initial = flow.slice();
+  initial[W_ACTSET_OUTPUT] = OFPP_UNSET;
+  const sink = new TraceSink();
+  const tcpFlags = flow[W_TCP_FLAGS] >>> 16;
+  const out = translate({ ofproto, flow, packet, tcpFlags, actions, effects: false, trace: sink });
+  const unchanged = out.finalFlow.every((word, i) => word === initial[i]);
+  let text = `Flow: ${formatFlow(initial, { ports })}\n`;
+  text += renderTrace(sink.roots);
+  text += `\nFinal flow: ${unchanged ? 'unchanged' : formatFlow(out.finalFlow, { ports })}\n`;
+  text += `Megaflow: ${formatMegaflow(flow, out.wc, { ports })}\n`;
+  const portName = names ? (port: number) => dpPortName(ofproto, port) : undefined;
+  text += `Datapath actions: ${formatDpActions(out.actions, { portName })}`;
+  if (out.error !== 'ok') text += `\nTranslation failed (${ERROR_TEXT[out.error]}), packet is dropped.\n`;
+  else if (out.slow.size > 0) text += slowText(out);
+  for (const id of out.recircs) ofproto.recircIds.release(id);
+  return text.endsWith('\n') ? text : `${text}\n`;
+}
+
+function dpPortName(ofproto: Ofproto, dpPort: number): string | undefined {
+  return ofproto.ports().find((port) => port.dpPort === dpPort)?.name;
+}
+
+const SLOW_TEXT: Readonly<Record<string, string>> = {
+  cfm: 'Consists of CFM packets.',
+  bfd: 'Consists of BFD packets.',
+  lacp: 'Consists of LACP packets.',
+  stp: 'Consists of STP packets.',
+  lldp: 'Consists of LLDP packets.',
+  controller: 'Sends "packet-in" messages to the OpenFlow controller.',
+  action: 'Uses action(s) not supported by datapath.',
+  match: 'Match condition(s) not supported by datapath.',
+};
+
+function slowText(out: XlateOutput): string {
+  const reasons = [...out.slow].map((reason) => `\n  - ${SLOW_TEXT[reason]}`).join('');
+  return `\nThis flow is handled by the userspace slow path because it:${reasons}`;
+}
+
+export const ERROR_TEXT: Readonly<Record<XlateError, string>> = {
+  ok: 'OK',
+  'bridge-not-found': 'Bridge not found',
+  'recursion-too-deep': 'Recursion too deep',
+  'too-many-resubmits': 'Too many resubmits',
+  'stack-too-deep': 'Stack too deep',
+  'no-recirculation-context': 'No recirculation context',
+  'recirculation-conflict': 'Recirculation conflict',
+  'too-many-mpls-labels': 'Too many MPLS labels',
+  'invalid-tunnel-metadata': 'Invalid tunnel metadata',
+  'unsupported-packet-type': 'Unsupported packet type',
+  'forwarding-disabled': 'Forwarding disabled',
+};
+
+// --- Arguments ----------------------------------------------------------------------------------------
+
+function parseSubject(vswitch: Switch, args: readonly string[]): Subject {
+  let generate = false;
+  let names = false;
+  let payload: Uint8Array | number = 64;
+  const words: string[] = [];
+  for (let i = 0; i < args.length; i++) {
+    const arg = args[i];
+    const next = (): string => args[++i] ?? fail(`Missing argument for option ${arg}`);
+    if (arg === '-generate' || arg === '--generate') generate = true;
+    else if (arg === '-names' || arg === '--names') names = true;
+    else if (arg === '--l7') payload = parseHex(next()) ?? fail('Trailing garbage in packet data');
+    else if (arg === '--l7-len') {
+      payload = Number.parseInt(next(), 10) || 0;
+      if (payload > 64000) fail(`${args[i]}: too much L7 data`);
+    } else if (arg === '--ct-next') next();
+    else if (arg.startsWith('-')) fail(`${arg}: unknown option`);
+    else if (words.length >= 3) fail('too many arguments');
+    else words.push(arg);
+  }
+  let packet: Uint8Array | null = null;
+  if (!generate && words.length > 1) {
+    packet = parseHex(words.at(-1) ?? '');
+    if (packet !== null) words.pop();
+    else if (words.length > 2) fail('Trailing garbage in packet data');
+  }
+  if (words.length !== 1 && words.length !== 2) fail('Syntax error');
+  const flowText = words.at(-1) ?? '';
+  const subject = parseDatapathFlow(vswitch, words, flowText) ?? parseBridgeFlow(vswitch, words, flowText);
+  const { ofproto, flow } = subject;
+  if (packet !== null) {
+    const extracted = newFlow();
+    extractFlow(new Packet(packet), extracted);
+    extracted[W_IN_PORT] = flow[W_IN_PORT];
+    return { ofproto, flow: withMetadata(extracted, flow), packet, names };
+  }
+  if (generate) packet = composePacket(flow, { payload });
+  return { ofproto, flow, packet, names };
+}
+
+/** Headers of the packet, metadata as given. */
+function withMetadata(headers: Flow, given: Flow): Flow {
+  const flow = given.slice();
+  flow.set(headers.subarray(49, 84), 49);
+  flow.set(headers.subarray(94, 98), 94);
+  return flow;
+}
+
+function parseDatapathFlow(
+  vswitch: Switch,
+  words: readonly string[],
+  text: string,
+): { ofproto: Ofproto; flow: Flow } | null {
+  let backer: Backer | undefined;
+  if (words.length === 2) {
+    backer = vswitch.backer(words[0].replace(/^ovs-/, ''));
+  } else {
+    const all = [...vswitch.backers()];
+    if (all.length === 1) backer = all[0];
+  }
+  let key: Flow;
+  try {
+    const portNumber = (name: string): number | undefined =>
+      backer?.datapath.ports().find((port) => port.name === name)?.port;
+    ({ key } = parseKey(text, { portNumber }));
+  } catch (error) {
+    if (words.length !== 2) {
+      return fail(
+        `${error instanceof Error ? error.message : String(error)} (or the bridge name was omitted)`,
+      );
+    }
+    return null;
+  }
+  if (backer === undefined) return fail('Cannot find the datapath');
+  const port = backer.slowPath.ofPort(key[W_IN_PORT]);
+  if (port === undefined) return fail('Invalid datapath flow');
+  const flow = key.slice();
+  flow[W_IN_PORT] = port.ofPort;
+  return { ofproto: port.ofproto, flow };
+}
+
+function parseBridgeFlow(
+  vswitch: Switch,
+  words: readonly string[],
+  text: string,
+): { ofproto: Ofproto; flow: Flow } {
+  const bridge = vswitch.bridge(words[0]);
+  if (bridge === undefined) return fail(`${words[0]}: unknown bridge`);
+  const ports: PortNames = portNamesOf(bridge.ofproto);
+  try {
+    return { ofproto: bridge.ofproto, flow: parseMatch(text, { ports }).flow.slice() };
+  } catch (error) {
+    return fail(`bad OpenFlow flow syntax: ${error instanceof Error ? error.message : String(error)}`);
+  }
+}
+
+export function parseHex(text: string): Uint8Array | null {
+  const digits = text.replace(/\s+/g, '');
+  if (digits.length === 0 || digits.length % 2 !== 0 || !/^[0-9a-f]+$/i.test(digits)) return null;
+  return Uint8Array.from(digits.match(/../g) ?? [], (byte) => Number.parseInt(byte, 16));
+}
