@@ -335,6 +335,7 @@ export async function runDaemon(
     if (error instanceof WeftError) daemon.fail(error);
     throw error;
   }
-  ready?.();
+  // Before whoever waits goes on: a pipe that it reads from us to the end must end.
   daemon.leaveTerminal();
+  ready?.();
 }

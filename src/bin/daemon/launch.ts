@@ -115,8 +115,8 @@ async function monitor(program: string, launched: boolean): Promise<never> {
       if (state !== 'ready') process.exit(state.code ?? 1);
       if (launched) {
         const { closeStandardStreams } = await import('../../sys/process.ts');
-        signalReady();
         closeStandardStreams();
+        signalReady();
       }
     }
     const end = await ended;

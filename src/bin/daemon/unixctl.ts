@@ -9,6 +9,7 @@ import type { CommandHandler, CommandRegistry } from '../../base/command.ts';
 import type { Counter, Counters } from '../../base/coverage.ts';
 import { WeftError } from '../../base/errors.ts';
 import type { Logger, ModuleLog } from '../../base/log.ts';
+import { shortUnixPath, type UnixPath } from '../unix-path.ts';
 import { JsonSplitter } from './json-splitter.ts';
 import { reasonOf } from './vlog-sinks.ts';
 
@@ -106,6 +107,7 @@ export class UnixctlServer {
   private readonly replied: Counter;
   private readonly server: Server;
   private readonly connections = new Set<Socket>();
+  private bound: UnixPath | undefined;
 
   private constructor(path: string, commands: Commands, logger: Logger, counters: Counters) {
     this.path = path;
@@ -126,20 +128,20 @@ export class UnixctlServer {
   ): Promise<UnixctlServer> {
     const unixctl = new UnixctlServer(path, commands, logger, counters);
     rmSync(path, { force: true });
-    await new Promise<void>((resolve, reject) => {
-      unixctl.server.once('error', (error) => {
-        // libuv reports a missing directory as a missing right.
-        const reason = existsSync(dirname(path)) ? reasonOf(error) : 'No such file or directory';
-        const text = `${path}: could not initialize control socket (${reason})`;
-        reject(
-          new WeftError('unixctl', text, {
-            cause: error,
-            remedy: 'create the directory, or name another socket with --unixctl',
-          }),
-        );
+    try {
+      unixctl.bound = shortUnixPath(path);
+      await new Promise<void>((resolve, reject) => {
+        unixctl.server.once('error', reject);
+        unixctl.server.listen(unixctl.bound!.path, resolve);
       });
-      unixctl.server.listen(path, resolve);
-    });
+    } catch (error) {
+      // libuv reports a missing directory as a missing right.
+      const reason = existsSync(dirname(path)) ? reasonOf(error) : 'No such file or directory';
+      throw new WeftError('unixctl', `${path}: could not initialize control socket (${reason})`, {
+        cause: error,
+        remedy: 'create the directory, or name another socket with --unixctl',
+      });
+    }
     unixctl.server.on('error', (error) =>
       unixctl.warn.warn(`punix:${path}: accept failed: ${reasonOf(error)}`),
     );
@@ -160,6 +162,7 @@ export class UnixctlServer {
     await Promise.race([Promise.all(flushed), grace]);
     for (const socket of this.connections) socket.destroy();
     rmSync(this.path, { force: true });
+    this.bound?.release();
   }
 
   private accept(socket: Socket): void {
