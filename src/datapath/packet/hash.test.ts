@@ -68,6 +68,23 @@ test('hashes spread flows as Open vSwitch does', () => {
   assert.deepEqual(low16(fragment), [0xd72d, 0xe434, 0xe434, 0xb658, 0xfcc1, 0x902, 0x6866]);
 });
 
+// As dpctl/dump-flows shows them behind a select group with selection_method=dp_hash.
+test('dp_hash is that of Open vSwitch', () => {
+  for (const [protocol, ports, hash] of [
+    [6, (1234 << 16) | 80, 0x22ef769a],
+    [17, (1234 << 16) | 80, 0xf8a6d809],
+    [1, 8 << 16, 0xa0bad5b8],
+  ]) {
+    const flow = base();
+    flow[W_ETH_TYPE] = 0x08000000;
+    flow[W_NW] = protocol;
+    flow[W_NW_SRC] = 0x0a010203;
+    flow[W_NW_DST] = 0xc0a80708;
+    flow[W_TP] = ports;
+    assert.equal(datapathHash(flow, 0, 0), hash);
+  }
+});
+
 /** The key of the packet that goes the other way. */
 function reversed(flow: Flow): Flow {
   const back = flow.slice();

@@ -111,7 +111,7 @@ const isFragment = (flow: Flow): boolean => ((flow[W_NW] >>> 24) & (FRAG_ANY | F
 
 /**
  * Addresses, protocol, ports; not symmetric. IPv4, IPv6 and ARP; others hash to a function of `basis`.
- * Unsigned 32 bits. Datapaths use it for the `hash` action with algorithm 0.
+ * Unsigned 32 bits.
  */
 export function hash5Tuple(flow: Flow, basis: number): number {
   let hash = basis | 0;
@@ -239,17 +239,11 @@ export function hashFields(flow: Flow, fields: HashFields, basis: number): numbe
 }
 
 /**
- * What the `hash` action leaves in dp_hash. Algorithm 1 is `hashSymmetricL3L4`; 0 is `hash5Tuple`, for
- * TCP and UDP (whose 5-tuple hash is at hand since reception) mixed with the basis afterwards. Never 0,
- * which stands for "not computed".
+ * What the `hash` action leaves in dp_hash. Algorithm 1 is `hashSymmetricL3L4`; 0 is `hash5Tuple`, with
+ * the basis mixed in afterwards (a datapath may have the 5-tuple's hash at hand since reception). Never
+ * 0, which stands for "not computed".
  */
 export function datapathHash(flow: Flow, algorithm: number, basis: number): number {
   if (algorithm === 1) return hashSymmetricL3L4(flow, basis, false) || 1;
-  const type = etherType(flow);
-  const protocol = flow[W_NW] & 0xff;
-  const later = (flow[W_NW] >>> 24) & FRAG_LATER;
-  if ((type === 0x0800 || type === 0x86dd) && (protocol === 6 || protocol === 17) && !later) {
-    return hashFinish(hashAdd(hashAdd(hash5Tuple(flow, 0), 0), basis), 8) || 1;
-  }
-  return hash5Tuple(flow, basis) || 1;
+  return hashFinish(hashAdd(hashAdd(hash5Tuple(flow, 0), 0), basis), 8) || 1;
 }
