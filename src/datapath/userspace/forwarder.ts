@@ -105,7 +105,13 @@ export class Forwarder implements M.CommandHandler {
 
   #takeCommands(): number {
     let done = 0;
-    while (done < COMMANDS && !this.#stopped && M.takeCommand(this.#commands, this)) {
+    while (done < COMMANDS && !this.#stopped) {
+      try {
+        if (!M.takeCommand(this.#commands, this)) break;
+      } catch (error) {
+        // One bad command must not take the others with it.
+        this.#tell({ type: 'fault', what: 'a command', reason: (error as Error).message });
+      }
       done++;
       this.#processed = (this.#processed + 1) | 0;
     }
@@ -139,7 +145,13 @@ export class Forwarder implements M.CommandHandler {
       packet.csumOffset = frame.csumOffset;
       packet.gsoType = frame.gsoType;
       packet.gsoSize = frame.gsoSize;
-      this.#core.receive(port.number, packet);
+      try {
+        this.#core.receive(port.number, packet);
+      } catch (error) {
+        // A fault of ours; the next packet may be a better one.
+        this.#counters.receiveError(port.number);
+        this.#tell({ type: 'fault', what: `a packet from ${port.name}`, reason: (error as Error).message });
+      }
       source.release();
     }
     return BURST;

@@ -51,6 +51,7 @@ export interface WorkerSetup {
 export type WorkerMessage =
   | { readonly type: 'upcalls' }
   | { readonly type: 'synced'; readonly id: number }
+  | { readonly type: 'fault'; readonly what: string; readonly reason: string }
   | { readonly type: 'port-failed'; readonly name: string; readonly reason: string };
 
 /** Answer to CMD_PORT_ADD. */
@@ -127,7 +128,7 @@ export interface CommandHandler {
   stop(): void;
 }
 
-/** Reads the oldest command, if there is one, and has it done. */
+/** Reads the oldest command, if there is one, and has it done; it is gone from the ring even if that throws. */
 export function takeCommand(ring: Ring, handler: CommandHandler): boolean {
   const at = ring.next();
   if (at < 0) return false;
@@ -137,44 +138,47 @@ export function takeCommand(ring: Ring, handler: CommandHandler): boolean {
   const flow = (offset: number): Flow =>
     new Uint32Array(ring.bytes.slice(offset, offset + FLOW_WORDS * 4).buffer);
   const tree = (offset: number): unknown => deserialize(ring.bytes.slice(offset, end));
-  switch (words[w]) {
-    case CMD_PORT_ADD:
-      handler.portAdd(words[w + 1], tree(at + 8) as PortSpec);
-      break;
-    case CMD_PORT_DELETE:
-      handler.portDelete(words[w + 1]);
-      break;
-    case CMD_FLOW_PUT: {
-      const mask = at + 8 + FLOW_WORDS * 4;
-      const actions = tree(mask + FLOW_WORDS * 4) as DpAction[];
-      handler.flowPut(words[w + 1], flow(at + 8), flow(mask), actions);
-      break;
+  try {
+    switch (words[w]) {
+      case CMD_PORT_ADD:
+        handler.portAdd(words[w + 1], tree(at + 8) as PortSpec);
+        break;
+      case CMD_PORT_DELETE:
+        handler.portDelete(words[w + 1]);
+        break;
+      case CMD_FLOW_PUT: {
+        const mask = at + 8 + FLOW_WORDS * 4;
+        const actions = tree(mask + FLOW_WORDS * 4) as DpAction[];
+        handler.flowPut(words[w + 1], flow(at + 8), flow(mask), actions);
+        break;
+      }
+      case CMD_FLOW_ACTIONS:
+        handler.flowActions(words[w + 1], tree(at + 8) as DpAction[]);
+        break;
+      case CMD_FLOW_DELETE:
+        for (let i = w + 1; i < end >> 2; i++) handler.flowDelete(words[i]);
+        break;
+      case CMD_EXECUTE: {
+        const packet = at + 24 + FLOW_WORDS * 4;
+        const packetEnd = packet + words[w + 5];
+        handler.execute({
+          packet: ring.bytes.slice(packet, packetEnd),
+          flow: flow(at + 24),
+          actions: tree(packetEnd) as DpAction[],
+          offload: readOffload(words, w + 1),
+        });
+        break;
+      }
+      case CMD_SYNC:
+        handler.sync(words[w + 1]);
+        break;
+      case CMD_STOP:
+        handler.stop();
+        break;
     }
-    case CMD_FLOW_ACTIONS:
-      handler.flowActions(words[w + 1], tree(at + 8) as DpAction[]);
-      break;
-    case CMD_FLOW_DELETE:
-      for (let i = w + 1; i < end >> 2; i++) handler.flowDelete(words[i]);
-      break;
-    case CMD_EXECUTE: {
-      const packet = at + 24 + FLOW_WORDS * 4;
-      const packetEnd = packet + words[w + 5];
-      handler.execute({
-        packet: ring.bytes.slice(packet, packetEnd),
-        flow: flow(at + 24),
-        actions: tree(packetEnd) as DpAction[],
-        offload: readOffload(words, w + 1),
-      });
-      break;
-    }
-    case CMD_SYNC:
-      handler.sync(words[w + 1]);
-      break;
-    case CMD_STOP:
-      handler.stop();
-      break;
+  } finally {
+    ring.release();
   }
-  ring.release();
   return true;
 }
 

@@ -44,6 +44,8 @@ export interface WorkerOptions {
    * `datapath-dead`): close it, build another, and give it the ports and flows again.
    */
   readonly onFailure?: (error: Error) => void;
+  /** Module that the thread runs; default: the forwarder. */
+  readonly entry?: URL;
 }
 
 const COMMAND_RING = 4 << 20;
@@ -122,7 +124,7 @@ class WorkerDatapath implements Datapath {
       spinMicroseconds: options.spinMicroseconds ?? DEFAULT_SPIN,
       seed: Math.floor(options.random() * 2 ** 32),
     };
-    this.#worker = new Worker(WORKER, { workerData: setup, name: 'weft-forwarder' });
+    this.#worker = new Worker(options.entry ?? WORKER, { workerData: setup, name: 'weft-forwarder' });
     this.#worker.on('message', (message: M.WorkerMessage) => this.#hear(message));
     this.#exited = new Promise((resolve) => {
       this.#worker.on('error', (error) => this.#die(error));
@@ -296,6 +298,12 @@ class WorkerDatapath implements Datapath {
   #hear(message: M.WorkerMessage): void {
     if (message.type === 'port-failed') {
       this.#log.warn(`${message.name}: the device failed: ${message.reason}`);
+      return;
+    }
+    if (message.type === 'fault') {
+      this.#log.err(
+        `${this.name}: ${message.what} was dropped for a fault of the datapath: ${message.reason}`,
+      );
       return;
     }
     if (message.type === 'upcalls') {
