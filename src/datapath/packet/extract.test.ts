@@ -188,20 +188,16 @@ test('a key that is used again holds nothing of the packet before', () => {
   );
 });
 
-test('metadata and conntrack words are the caller’s', () => {
+test('metadata and conntrack words are the caller’s, all others the packet’s', () => {
   const flow = L.newFlow().fill(7);
   extractFlow(Packet.copyOf(hex(TCP4)), flow);
-  for (const [from, to] of [
-    [0, L.W_PACKET_TYPE],
-    [L.W_CT_LABEL, L.W_ETH],
-    [L.W_CT_NW_SRC, L.W_TP],
-    [L.W_CT_TP, L.W_CT_TP + 1],
-    [L.FLOW_BASE_WORDS, L.FLOW_WORDS],
-  ]) {
-    for (let i = from; i < to; i++) assert.equal(flow[i], 7, `word ${i}`);
-  }
   const bare = keyOf(hex(TCP4));
-  for (let i = L.W_ETH; i < L.W_CT_NW_SRC; i++) assert.equal(flow[i], bare[i], `word ${i}`);
+  const conntrack = new Set([L.W_CT_NW_SRC, L.W_CT_NW_DST, L.W_CT_TP]);
+  for (let i = 0; i < 4; i++) conntrack.add(L.W_CT_IPV6_SRC + i).add(L.W_CT_IPV6_DST + i);
+  for (let i = 0; i < L.FLOW_WORDS; i++) {
+    const metadata = (i < L.W_ETH && i !== L.W_PACKET_TYPE) || i >= L.FLOW_BASE_WORDS;
+    assert.equal(flow[i], metadata || conntrack.has(i) ? 7 : bare[i], `word ${i}`);
+  }
 });
 
 test('any bytes, cut anywhere: no throw, and layers stand in order within the packet', () => {
