@@ -4,7 +4,20 @@ import { extractFlow } from '../../datapath/packet/extract.ts';
 import { Packet } from '../../datapath/packet/packet.ts';
 import { formatActions as formatDpActions, parseKey } from '../../datapath/text/index.ts';
 import { formatFlow, formatMegaflow } from '../../flow/flow-text.ts';
-import { type Flow, newFlow, W_ACTSET_OUTPUT, W_IN_PORT, W_TCP_FLAGS } from '../../flow/layout.ts';
+import {
+  FLOW_WORDS,
+  type Flow,
+  newFlow,
+  W_ACTSET_OUTPUT,
+  W_CT_IPV6_DST,
+  W_CT_NW_SRC,
+  W_CT_TP,
+  W_ETH,
+  W_IN_PORT,
+  W_TCP_FLAGS,
+  W_TUN_ID,
+  W_TUN_METADATA_PRESENT,
+} from '../../flow/layout.ts';
 import { parseMatch } from '../../flow/match-parse.ts';
 import type { PortNames } from '../../flow/port-text.ts';
 import { parseActions } from '../../openflow/actions/index.ts';
@@ -150,11 +163,18 @@ function parseSubject(vswitch: Switch, args: readonly string[]): Subject {
   return { ofproto, flow, packet, names };
 }
 
+/** Words of a key that don't come from the packet's bytes. */
+const METADATA_WORDS: readonly (readonly [first: number, end: number])[] = [
+  [W_TUN_ID, W_ETH],
+  [W_CT_NW_SRC, W_CT_IPV6_DST + 4],
+  [W_CT_TP, W_CT_TP + 1],
+  [W_TUN_METADATA_PRESENT, FLOW_WORDS],
+];
+
 /** Headers of the packet, metadata as given. */
 function withMetadata(headers: Flow, given: Flow): Flow {
-  const flow = given.slice();
-  flow.set(headers.subarray(49, 84), 49);
-  flow.set(headers.subarray(94, 98), 94);
+  const flow = headers.slice();
+  for (const [first, end] of METADATA_WORDS) flow.set(given.subarray(first, end), first);
   return flow;
 }
 
