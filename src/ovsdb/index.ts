@@ -4,6 +4,8 @@ export { OvsdbClient, type OvsdbClientOptions } from './client/client.ts';
 export { Database } from './engine/database.ts';
 export { OvsdbError } from './error.ts';
 export type { FileAccess } from './file/log.ts';
+export { openDatabase } from './file/open.ts';
+export type { DatabaseStorage } from './file/policy.ts';
 export { DatabaseFile } from './file/storage.ts';
 export type { Json, JsonArray, JsonObject } from './json.ts';
 export type * from './rpc/channel.ts';

@@ -20,6 +20,17 @@ export class ManualClock implements Clock {
   }
 
   after(ms: number, fn: () => void): Timer {
+    if (ms <= 0) {
+      let canceled = false;
+      queueMicrotask(() => {
+        if (!canceled) fn();
+      });
+      return {
+        cancel: () => {
+          canceled = true;
+        },
+      };
+    }
     const entry = { due: this.#now + ms, fn };
     this.#timers.add(entry);
     return { cancel: () => this.#timers.delete(entry) };

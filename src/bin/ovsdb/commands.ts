@@ -55,6 +55,11 @@ export function registerServerCommands(main: ServerDaemon): void {
     if (!server.databases.has(name)) throw refuse('Failed to find the database.');
     return 'status: ok';
   });
+  commands.register('cluster/status', 'DB', 1, 1, ([name]) => {
+    const status = server.file(name)?.status;
+    if (status === undefined) throw refuse('unknown cluster');
+    return status;
+  });
   commands.register('ovsdb-server/list-remotes', '', 0, 0, () => lines(remotes.names));
   commands.register('ovsdb-server/add-remote', 'REMOTE', 1, 1, async ([name]) => {
     try {

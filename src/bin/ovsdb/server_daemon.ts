@@ -4,7 +4,7 @@ import { existsSync, statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { WeftError } from '../../base/errors.ts';
 import { OvsdbError } from '../../ovsdb/error.ts';
-import { DatabaseFile } from '../../ovsdb/file/storage.ts';
+import { openDatabase } from '../../ovsdb/file/open.ts';
 import { Relay } from '../../ovsdb/server/relay.ts';
 import { Remotes } from '../../ovsdb/server/remotes.ts';
 import { Server } from '../../ovsdb/server/server.ts';
@@ -128,7 +128,7 @@ export class ServerDaemon {
     if (this.#isOpen(name)) throw new OvsdbError('ovsdb error', `${name}: already open`);
     const access = DiskFile.open(name);
     try {
-      const { db, file } = DatabaseFile.open(access, {
+      const { db, file } = openDatabase(access, {
         newUuid: randomUUID,
         log: this.daemon.log.module('ovsdb_server'),
         now: this.daemon.clock.now(),

@@ -317,7 +317,7 @@ function checkBooks(db: Database): void {
       for (const d of row.fields) atoms += d.n * (d.values === null ? 1 : 2);
       for (const c of table.strongColumns) {
         for (const u of row.fields[c.index].keys as readonly string[]) {
-          if (u !== row.uuid) refs.set(u, (refs.get(u) ?? 0) + 1);
+          if (table.name !== 'leaf' || u !== row.uuid) refs.set(u, (refs.get(u) ?? 0) + 1);
         }
       }
     }

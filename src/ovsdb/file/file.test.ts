@@ -9,6 +9,7 @@ import { OvsdbError } from '../error.ts';
 import { type Json, stringifySorted } from '../json.ts';
 import { parseSchema, schemaToJson } from '../schema/schema.ts';
 import { composeRecord, type FileAccess, Log } from './log.ts';
+import { openDatabase } from './open.ts';
 import { recordOf } from './record.ts';
 import { DatabaseFile } from './storage.ts';
 
@@ -207,9 +208,47 @@ test('a file of another kind is refused with a reason', () => {
   assert.throws(() => open(bytes('')), /cannot identify file type/);
   assert.throws(() => open(bytes('hello\n')), /unexpected file format/);
   assert.throws(() => open(bytes(`OVSDB CLUSTER 5 ${'0'.repeat(40)}\n{}\n`)), /clustered/);
+  assert.throws(() => open(bytes(`OVSDB OTHER 5 ${'0'.repeat(40)}\n{}\n`)), /cannot identify file type/);
 });
 
 test('schemas survive JSON', () => {
   const json = schemaToJson(parseSchema(SCHEMA));
   assert.equal(stringifySorted(schemaToJson(parseSchema(json))), stringifySorted(json));
+});
+
+test('a cluster of one is served, and its history outlives a restart', () => {
+  const header = {
+    server_id: '11111111-0000-4000-8000-000000000000',
+    cluster_id: '22222222-0000-4000-8000-000000000000',
+    local_address: 'unix:s1.raft',
+    name: 'notes',
+    prev_servers: { '11111111-0000-4000-8000-000000000000': 'unix:s1.raft' },
+    prev_index: 1,
+    prev_term: 1,
+    prev_data: [SCHEMA, {}],
+    prev_eid: '33333333-0000-4000-8000-000000000000',
+  };
+  const { log, lines } = collectingLog();
+  const openAny = (access: FileAccess) => openDatabase(access, { newUuid, log, now: 0 });
+  const access = new MemoryFile(composeRecord(header, 'CLUSTER'));
+  const first = openAny(access);
+  transact(first.db, insert('a'));
+  const middle = first.file.history!.lastId;
+  transact(first.db, insert('b'));
+  const second = openAny(access);
+  assert.deepEqual(texts(second.db), ['a', 'b']);
+  assert.equal(second.file.history!.lastId, first.file.history!.lastId);
+  assert.equal(second.file.history!.since(middle)?.length, 1);
+  assert.ok(second.file.position!.index > first.file.position!.index);
+  second.file.compact(second.db, 0, 0);
+  transact(second.db, insert('c'));
+  const third = openAny(access);
+  assert.deepEqual(texts(third.db), ['a', 'b', 'c']);
+  assert.match(third.file.status!, /Role: leader/);
+  assert.deepEqual(lines, []);
+  const crowd = {
+    ...header,
+    prev_servers: { ...header.prev_servers, '44444444-0000-4000-8000-000000000000': 'tcp:1.2.3.4:1' },
+  };
+  assert.throws(() => openAny(new MemoryFile(composeRecord(crowd, 'CLUSTER'))), /has 2 members/);
 });

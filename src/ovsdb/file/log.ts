@@ -37,15 +37,17 @@ export interface FileAccess {
   close(): void;
 }
 
-const MAGIC = 'JSON';
+/** What a file is: a database of its own, or the log of a cluster's member. */
+export type Magic = 'JSON' | 'CLUSTER';
+
 const MAX_HEADER = 128;
 const HEADER = /^OVSDB ([^ ]+) ([0-9]{1,15}) ([0-9a-fA-F]{40})\n$/;
 const encoder = new TextEncoder();
 
 /** One record as it stands in the file. */
-export function composeRecord(json: JsonObject): Uint8Array {
+export function composeRecord(json: JsonObject, magic: Magic = 'JSON'): Uint8Array {
   const data = encoder.encode(`${stringify(json)}\n`);
-  const header = encoder.encode(`OVSDB ${MAGIC} ${data.length} ${hash('sha1', data)}\n`);
+  const header = encoder.encode(`OVSDB ${magic} ${data.length} ${hash('sha1', data)}\n`);
   const record = new Uint8Array(header.length + data.length);
   record.set(header);
   record.set(data, header.length);
@@ -62,6 +64,7 @@ function ioError(error: unknown, what: string): OvsdbError {
 /** A database file that is first read to its end and then appended to. */
 export class Log {
   readonly #file: FileAccess;
+  #magic: Magic = 'JSON';
   /** Where the next record begins, for reading and for writing alike. */
   #offset = 0;
   #previous = 0;
@@ -84,19 +87,18 @@ export class Log {
     return this.#offset;
   }
 
-  /** Throws unless the file begins like a database file that we can serve. */
-  identify(): void {
+  /** What the file is, by its first line. Throws unless it is something that we can serve. */
+  identify(): Magic {
     const header = this.#peekLine(0);
     if (header === '') throw new OvsdbError('ovsdb error', `${this.name}: cannot identify file type`);
     const match = HEADER.exec(header);
     if (match === null) throw new OvsdbError('ovsdb error', `${this.name}: unexpected file format`);
-    if (match[1] === 'CLUSTER') {
-      throw new OvsdbError(
-        'ovsdb error',
-        `${this.name}: this is a clustered database, which this server cannot serve; make it standalone with "ovsdb-tool cluster-to-standalone"`,
-      );
+    const [, magic] = match;
+    if (magic !== 'JSON' && magic !== 'CLUSTER') {
+      throw new OvsdbError('ovsdb error', `${this.name}: cannot identify file type`);
     }
-    if (match[1] !== MAGIC) throw new OvsdbError('ovsdb error', `${this.name}: cannot identify file type`);
+    this.#magic = magic;
+    return magic;
   }
 
   #bytes(offset: number, length: number): Uint8Array {
@@ -137,7 +139,7 @@ export class Log {
     const header = this.#peekLine(this.#offset);
     if (header === '') return null;
     const match = HEADER.exec(header);
-    if (match === null || match[1] !== MAGIC || Number(match[2]) === 0) {
+    if (match === null || match[1] !== this.#magic || Number(match[2]) === 0) {
       const line = header.replace(/\n$/, '');
       throw syntaxError(
         undefined,
@@ -181,7 +183,7 @@ export class Log {
 
   /** Appends a record, or throws `OvsdbError` ("I/O error") leaving what stood there. */
   append(json: JsonObject): void {
-    const record = composeRecord(json);
+    const record = composeRecord(json, this.#magic);
     try {
       if (this.#mustTruncate) this.#file.truncate(this.#offset);
       this.#mustTruncate = false;
@@ -203,7 +205,7 @@ export class Log {
 
   /** Replaces the whole content by these records. */
   replace(records: readonly JsonObject[]): void {
-    const parts = records.map(composeRecord);
+    const parts = records.map((json) => composeRecord(json, this.#magic));
     const bytes = new Uint8Array(parts.reduce((n, p) => n + p.length, 0));
     let at = 0;
     for (const part of parts) {

@@ -61,7 +61,10 @@ export class Reconnector {
   }
 
   start(): void {
-    if (this.#state === 'VOID') this.#connect();
+    // Not at once: who starts us may still be starting up himself.
+    if (this.#state === 'VOID' && this.#timer === undefined) {
+      this.#timer = this.#options.clock.after(0, () => this.#connect());
+    }
   }
 
   /** Gives up for good. An open channel is the caller's to close. */

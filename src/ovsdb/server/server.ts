@@ -5,8 +5,8 @@ import { Database } from '../engine/database.ts';
 import { History } from '../engine/history.ts';
 import type { CommittedChange, Transaction } from '../engine/transaction.ts';
 import { OvsdbError } from '../error.ts';
+import type { DatabaseStorage } from '../file/policy.ts';
 import { convertDatabase, recordOf } from '../file/record.ts';
-import type { DatabaseFile } from '../file/storage.ts';
 import { stringifySorted } from '../json.ts';
 import type { RpcChannel } from '../rpc/channel.ts';
 import { type DatabaseSchema, parseSchema, schemaToJson } from '../schema/schema.ts';
@@ -41,7 +41,7 @@ export interface ServerOptions {
 /** What the server holds besides the tables of one database. */
 interface Served {
   db: Database;
-  readonly file: DatabaseFile | null;
+  readonly file: DatabaseStorage | null;
   readonly relay: Relay | null;
   history: History | null;
   unlisten: () => void;
@@ -96,7 +96,7 @@ export class Server {
     return this.#sessions;
   }
 
-  file(name: string): DatabaseFile | null {
+  file(name: string): DatabaseStorage | null {
     return this.#served.get(name)?.file ?? null;
   }
 
@@ -110,7 +110,7 @@ export class Server {
   }
 
   /** Serves one more database. Throws `OvsdbError` if its name is taken or reserved. */
-  addDatabase(db: Database, file: DatabaseFile | null = null): void {
+  addDatabase(db: Database, file: DatabaseStorage | null = null): void {
     this.#checkName(db.name);
     this.reconnect(false, `adding ${db.name} database`);
     this.#serve(db, file);
@@ -166,7 +166,7 @@ export class Server {
     return [...new Set([...this.#databases.keys(), ...this.#relays.keys()])];
   }
 
-  #serve(db: Database, file: DatabaseFile | null, relay: Relay | null = null): void {
+  #serve(db: Database, file: DatabaseStorage | null, relay: Relay | null = null): void {
     const served: Served = { db, file, relay, history: null, unlisten: () => {}, dirty: false };
     this.#served.set(db.name, served);
     this.#attach(served);
@@ -177,6 +177,7 @@ export class Server {
     this.#databases.set(db.name, db);
     const { relay } = served;
     if (relay !== null) served.history = new History(db, () => relay.lastId);
+    else if (served.file?.history !== undefined) served.history = served.file.history;
     else served.history = this.#options.history === true ? new History(db, this.#options.newUuid) : null;
     const listener = { onCommit: (changes: readonly CommittedChange[]) => this.#onCommit(served, changes) };
     db.listeners.add(listener);
@@ -207,7 +208,8 @@ export class Server {
         const relay = this.#relays.get(name);
         return {
           name,
-          model: relay === undefined ? 'standalone' : 'relay',
+          model: relay === undefined ? (this.file(name)?.model ?? 'standalone') : 'relay',
+          position: this.file(name)?.position,
           connected: relay?.connected ?? true,
           schema: db === undefined ? null : stringifySorted(schemaToJson(db.schema)),
         };
@@ -230,6 +232,7 @@ export class Server {
   #onCommit(served: Served, changes: readonly CommittedChange[]): void {
     for (const session of this.#sessions) session.onCommit(served.db, changes);
     this.onAnyCommit();
+    if (served.file?.position !== undefined) this.#updateStatus();
     if (served.dirty) return;
     served.dirty = true;
     queueMicrotask(() => {

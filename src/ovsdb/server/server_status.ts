@@ -6,7 +6,9 @@ import type { Column } from '../schema/schema.ts';
 
 export interface DatabaseStatus {
   readonly name: string;
-  readonly model: 'standalone' | 'relay';
+  readonly model: 'standalone' | 'clustered' | 'relay';
+  /** Place in a cluster. */
+  readonly position?: { readonly cid: string; readonly sid: string; readonly index: number };
   readonly connected: boolean;
   /** The schema as JSON text; null while a relay does not know it. */
   readonly schema: string | null;
@@ -31,7 +33,10 @@ export class ServerStatus {
       fields[column('connected').index] = scalar(status.connected);
       fields[column('leader').index] = scalar(status.model !== 'relay');
       fields[column('schema').index] = status.schema === null ? EMPTY : scalar(status.schema);
-      for (const name of ['cid', 'sid', 'index']) fields[column(name).index] = EMPTY;
+      for (const name of ['cid', 'sid', 'index'] as const) {
+        const value = status.position?.[name];
+        fields[column(name).index] = value === undefined ? EMPTY : scalar(value);
+      }
     };
     for (const row of table.rows.values()) {
       const name = row.fields[column('name').index].keys[0] as string;
