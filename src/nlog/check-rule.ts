@@ -434,6 +434,9 @@ class OneRule {
   }
 
   #unboundVariable(span: Span, name: string): void {
+    // One mistake, one message: that it stands only here follows.
+    const known = this.#byName.get(name);
+    if (known !== undefined) this.#vars[known].uses += 2;
     this.#report.error(
       'unbound',
       span,

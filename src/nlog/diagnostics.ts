@@ -123,9 +123,9 @@ export function didYouMean(name: string, candidates: Iterable<string>, otherwise
   return near === undefined ? otherwise : `did you mean "${near}"?`;
 }
 
-/** Levenshtein distance, where two exchanged neighbours count one; gives up at `limit`. */
+/** Levenshtein distance, where two exchanged neighbours count one; gives up beyond `limit`. */
 function editDistance(a: string, b: string, limit: number): number {
-  if (Math.abs(a.length - b.length) >= limit) return limit;
+  if (Math.abs(a.length - b.length) > limit) return Number.POSITIVE_INFINITY;
   let before: number[] = [];
   let row = Array.from({ length: b.length + 1 }, (_, i) => i);
   for (let i = 1; i <= a.length; i++) {

@@ -12,5 +12,9 @@ export {
   type SlicedTransaction,
   type Transaction,
 } from './engine.ts';
+export { type Derivation, explain, formatDerivation, type Reason } from './explain.ts';
+export { formatProfile, type Profile, profile } from './profile.ts';
 export type { Program } from './program.ts';
+export { loadSnapshot, type OpaqueJson, saveSnapshot } from './snapshot.ts';
 export type { HostFunction, OpaqueType, Row, TypeName, Value } from './types.ts';
+export { formatWhyNot, type RuleRefusal, type WhyNot, whyNot } from './why-not.ts';

@@ -71,7 +71,13 @@ class Parser {
       token.kind === 'end'
         ? 'the file ends'
         : `found ${token.kind === 'string' ? JSON.stringify(token.text) : `"${token.text}"`}`;
-    this.#report.error('syntax', token, `expected ${expected}, but ${found}`, advice);
+    // Where the file ends, the place is behind what was read last.
+    const last = this.#tokens[Math.max(0, this.#at - 1)];
+    const at =
+      token.kind === 'end'
+        ? { source: token.source, offset: Math.max(last.offset, last.end - 1), end: last.end }
+        : token;
+    this.#report.error('syntax', at, `expected ${expected}, but ${found}`, advice);
     throw new Recover();
   }
 

@@ -46,8 +46,9 @@ export interface Plan {
   readonly steps: readonly Step[];
 }
 
-export function planRule(rule: Rule, start: number): Plan {
-  const bound = new Set<number>();
+/** `given`: variables that have values before the first step. */
+export function planRule(rule: Rule, start: number, given: Iterable<number> = []): Plan {
+  const bound = new Set<number>(given);
   const bindArgs = (args: readonly Arg[]): void => {
     for (const a of args) if (a.kind === 'var') bound.add(a.var);
   };
