@@ -136,13 +136,6 @@ export class Bridge {
   #addInterface(portConfig: PortConfig, config: InterfaceConfig): void {
     const live: LiveInterface = { config, portName: portConfig.name, port: null, device: null, error: null };
     this.#interfaces.set(config.name, live);
-    const numbered = config.local
-      ? OFPP_LOCAL
-      : this.#numbers.allocate(config.ofportRequest, config.ofportHint);
-    if (numbered === null) {
-      live.error = 'no OpenFlow port number is left';
-      return;
-    }
     let dpPort: number | null = null;
     try {
       if (!VIRTUAL.has(config.type)) {
@@ -158,9 +151,19 @@ export class Bridge {
       live.device?.close();
       live.device = null;
       if (dpPort !== null) this.backer.datapath.portDelete(dpPort);
-      if (!config.local) this.#numbers.release(numbered);
       live.error = describeFailure(config, error);
       this.#log.limited(60, 20).warn(live.error);
+      return;
+    }
+    // Only now, so that a device that isn't there takes no number.
+    const numbered = config.local
+      ? OFPP_LOCAL
+      : this.#numbers.allocate(config.ofportRequest, config.ofportHint);
+    if (numbered === null) {
+      live.error = 'no OpenFlow port number is left';
+      live.device?.close();
+      live.device = null;
+      if (dpPort !== null) this.backer.datapath.portDelete(dpPort);
       return;
     }
     const { clock } = this.ofproto;
