@@ -27,11 +27,19 @@ interface Waiting {
 /** So many transactions of one client may wait at once; each costs memory and time at every commit. */
 const MAX_WAITING = 1000;
 
+/** So many monitors, and so many locks, may one client have. */
+const MAX_MONITORS = 1000;
+const MAX_LOCKS = 1000;
+
 const MONITOR_METHODS: ReadonlyMap<string, MonitorVersion> = new Map([
   ['monitor', 1],
   ['monitor_cond', 2],
   ['monitor_cond_since', 3],
 ]);
+
+function exhausted(details: string): OvsdbError {
+  return new OvsdbError('resources exhausted', details);
+}
 
 /** One client's connection to the server. */
 export class Session implements LockHolder {
@@ -297,10 +305,7 @@ export class Session implements LockHolder {
     if (!this.#waiting.has(key)) {
       if (this.#waiting.size >= MAX_WAITING) {
         this.#reply(waiting.request.id, [
-          new OvsdbError(
-            'resources exhausted',
-            `${MAX_WAITING} transactions of this client are waiting already`,
-          ).toJson(),
+          exhausted(`${MAX_WAITING} transactions of this client are waiting already`).toJson(),
         ]);
         return;
       }
@@ -384,6 +389,8 @@ export class Session implements LockHolder {
     }
     const key = stringifySorted(id);
     if (this.#monitors.has(key)) throw syntaxError(id, 'duplicate monitor ID');
+    if (this.#monitors.size >= MAX_MONITORS)
+      throw exhausted(`this client has ${MAX_MONITORS} monitors already`);
     const monitor = new Monitor(db, id, requests, version);
     const missed = version === 3 ? this.#missedSince(db, last) : undefined;
     this.#monitors.set(key, monitor);
@@ -478,6 +485,7 @@ export class Session implements LockHolder {
     if (this.#locks.has(name)) {
       throw syntaxError(request.params, `must issue "unlock" before new "${request.method}"`);
     }
+    if (this.#locks.size >= MAX_LOCKS) throw exhausted(`this client has ${MAX_LOCKS} locks already`);
     this.#locks.add(name);
     this.#reply(request.id, { locked: this.#server.locks.lock(name, this, request.method === 'steal') });
   }
