@@ -9,6 +9,11 @@ const COMMANDS: readonly CommandEntry[] = [
     summary: 'try what this machine can do, and say what to change',
     load: () => import('./doctor/command.ts'),
   },
+  {
+    name: 'nlog',
+    summary: 'check, run, explain and profile nlog programs',
+    load: () => import('../cli/nlog.ts'),
+  },
 ];
 
 interface PackageJson {

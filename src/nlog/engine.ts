@@ -191,6 +191,14 @@ export class Engine {
     );
   }
 
+  /** A row as programs write it. */
+  format(table: string, row: Row): string {
+    this.#idle();
+    const relation = this.#relation(table);
+    const codes = relation.encode(row, true)!;
+    return `${table}(${relation.codecs.map((c, i) => c.format(codes[i])).join(', ')})`;
+  }
+
   /** Bytes that tables, indexes and values take. */
   get bytes(): number {
     let sum = this.#values.bytes;

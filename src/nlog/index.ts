@@ -4,7 +4,8 @@
  */
 export { Changes, type TableChange, type Work } from './changes.ts';
 export { check, checkAll, type Loader } from './check.ts';
-export { type Diagnostic, formatDiagnostic, NlogProgramError, type Source } from './diagnostics.ts';
+export { parseChanges, parsePattern, type TextChange } from './data.ts';
+export { type Diagnostic, formatDiagnostic, NlogProgramError, Report, type Source } from './diagnostics.ts';
 export {
   Engine,
   type EngineOptions,

@@ -133,7 +133,11 @@ function warped(): { clock: Clock; advance(ms: number): void } {
       after: (ms, fn): Timer => {
         const timer = { at: now + ms, fn };
         timers.push(timer);
-        return { cancel: () => void (timers = timers.filter((t) => t !== timer)) };
+        return {
+          cancel: () => {
+            timers = timers.filter((t) => t !== timer);
+          },
+        };
       },
     },
     advance: (ms) => {
