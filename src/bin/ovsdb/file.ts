@@ -42,6 +42,9 @@ export class DiskFile implements FileAccess {
   readonly path: string;
   #fd: number;
   readonly #lockFd: number;
+  #syncs = 0;
+  /** Descriptors of files that were replaced, to be closed when nothing is under way on them. */
+  #retired: number[] = [];
 
   private constructor(name: string, path: string, fd: number, lockFd: number) {
     this.name = name;
@@ -102,8 +105,13 @@ export class DiskFile implements FileAccess {
   }
 
   sync(): Promise<void> {
+    this.#syncs++;
     return new Promise((resolve, reject) => {
-      fdatasync(this.#fd, (error) => (error === null ? resolve() : reject(new Error(reasonOf(error)))));
+      fdatasync(this.#fd, (error) => {
+        if (--this.#syncs === 0) for (const fd of this.#retired.splice(0)) closeSync(fd);
+        if (error === null) resolve();
+        else reject(new Error(reasonOf(error)));
+      });
     });
   }
 
@@ -121,7 +129,8 @@ export class DiskFile implements FileAccess {
         rmSync(temporary, { force: true });
         throw error;
       }
-      closeSync(this.#fd);
+      if (this.#syncs > 0) this.#retired.push(this.#fd);
+      else closeSync(this.#fd);
       this.#fd = fd;
       syncDirectory(dirname(this.path));
     });

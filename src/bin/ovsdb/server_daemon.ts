@@ -19,7 +19,7 @@ import type { TlsNames } from './tls.ts';
 
 const STATUS_INTERVAL_MS = 2500;
 
-const OPTIONS: readonly OptionSpec[] = [
+export const SERVER_OPTIONS: readonly OptionSpec[] = [
   {
     name: 'remote',
     value: 'required',
@@ -255,7 +255,8 @@ function configured(daemon: Daemon): SavedConfig {
   };
 }
 
-async function start(daemon: Daemon): Promise<void> {
+/** Opens the databases and remotes that the daemon's arguments name, and serves them. */
+export async function startServer(daemon: Daemon): Promise<ServerDaemon> {
   const main = new ServerDaemon(daemon);
   const config = main.savedConfig() ?? configured(daemon);
   for (const name of new Set(config.databases)) main.openDatabase(name);
@@ -268,6 +269,11 @@ async function start(daemon: Daemon): Promise<void> {
   main.server.onAnyCommit = () => main.refreshRemotes();
   main.tick();
   daemon.onExit(() => main.close());
+  return main;
+}
+
+async function start(daemon: Daemon): Promise<void> {
+  await startServer(daemon);
   const command = daemon.value('run');
   // Said after the terminal is left: a detached start prints nothing.
   if (command === undefined)
@@ -278,7 +284,7 @@ async function start(daemon: Daemon): Promise<void> {
 const daemonDefinition: DaemonDefinition = {
   program: 'ovsdb-server',
   version: ['ovsdb-server (Open vSwitch) 3.1.0', 'Weft 0.1.0'],
-  options: OPTIONS,
+  options: SERVER_OPTIONS,
   usage: (dirs) =>
     `ovsdb-server: Open vSwitch database server\nusage: ovsdb-server [OPTIONS] [DATABASE...]\nwhere each DATABASE is a database file in ovsdb format.\nThe default DATABASE, if none is given, is\n${dirs.db}/conf.db.\n`,
   modules: [
