@@ -23,4 +23,12 @@ export * from './messages/index.ts';
 export { decodeOxmList } from './nx-match.ts';
 export * from './text/common.ts';
 export * from './text/flow.ts';
+export {
+  formatGroupDesc,
+  formatGroupDescReply,
+  formatGroupStatsReply,
+  formatMeterConfig,
+} from './text/groups.ts';
+export { formatDecoded, formatMessage, type MessageTextOptions } from './text/message.ts';
+export { formatPortConfig, formatPortDesc, formatPortFeatures, formatPortState } from './text/ports.ts';
 export * from './version.ts';

@@ -51,32 +51,30 @@ export function formatQueue(queue: number): string {
 
 const BYTES_PER_LINE = 16;
 
-/** Bytes in hexadecimal and ASCII, 16 a line, each line with its offset. */
-export function hexDump(bytes: Uint8Array): string {
+/** Bytes in hexadecimal, 16 a line, each line with its offset and, unless `ascii` is false, as ASCII. */
+export function hexDump(bytes: Uint8Array, ascii = true): string {
   let text = '';
   for (let at = 0; at < bytes.length; at += BYTES_PER_LINE) {
-    const line = bytes.subarray(at, at + BYTES_PER_LINE);
-    text += at.toString(16).padStart(8, '0');
-    for (let i = 0; i < BYTES_PER_LINE; i++) {
-      text += i === BYTES_PER_LINE / 2 ? '-' : ' ';
-      text += i < line.length ? line[i].toString(16).padStart(2, '0') : '  ';
-      if (i === 0) text = text.replace(/ (..)$/, '  $1');
+    const line = Array.from(bytes.subarray(at, at + BYTES_PER_LINE));
+    const hex = line
+      .map((b, i) => `${b.toString(16).padStart(2, '0')}${i === BYTES_PER_LINE / 2 - 1 ? '-' : ' '}`)
+      .join('');
+    text += `${at.toString(16).padStart(8, '0')}  `;
+    if (ascii) {
+      const chars = line.map((b) => (b >= 0x20 && b < 0x7f ? String.fromCharCode(b) : '.')).join('');
+      text += `${hex.padEnd(3 * BYTES_PER_LINE)}|${chars.padEnd(BYTES_PER_LINE)}|\n`;
+    } else {
+      text += `${hex.replace(/ $/, '')}\n`;
     }
-    const ascii = Array.from(line, (b) => (b >= 0x20 && b < 0x7f ? String.fromCharCode(b) : '.')).join('');
-    text += ` |${ascii.padEnd(BYTES_PER_LINE)}|\n`;
   }
   return text;
 }
 
-/** Printable ASCII as it is, other bytes as `\\ooo`. */
+/** Printable ASCII as it is, but for backslashes and quotes; other bytes as `\\ooo`. */
 export function escapeBytes(bytes: Uint8Array): string {
   return Array.from(bytes, (b) =>
     b >= 0x20 && b < 0x7f && b !== 0x5c && b !== 0x22
       ? String.fromCharCode(b)
-      : b === 0x5c
-        ? '\\\\'
-        : b === 0x22
-          ? '\\"'
-          : `\\${b.toString(8).padStart(3, '0')}`,
+      : `\\${b.toString(8).padStart(3, '0')}`,
   ).join('');
 }
