@@ -3,15 +3,18 @@ import test from 'node:test';
 import {
   FLOW_WORDS,
   type Flow,
+  W_ARP_HA,
   W_DP_HASH,
   W_ETH,
   W_ETH_TYPE,
   W_IN_PORT,
+  W_IPV6_SRC,
   W_NW,
   W_NW_DST,
   W_NW_SRC,
   W_PKT_MARK,
   W_RECIRC_ID,
+  W_TCP_FLAGS,
   W_TP,
   W_VLAN,
 } from '../../flow/layout.ts';
@@ -226,6 +229,10 @@ const MASKABLE = [
   W_TP,
   W_DP_HASH,
   W_PKT_MARK,
+  W_TCP_FLAGS,
+  W_VLAN + 1,
+  W_IPV6_SRC,
+  W_ARP_HA,
 ];
 
 /** A random mask under which `key` overlaps none of the model's megaflows; in the end every bit. */

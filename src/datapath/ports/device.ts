@@ -20,10 +20,14 @@ export interface Device {
   readonly askFirst: boolean;
   /** The error that poll reported, as an errno; 0: none. Throws if the device is gone for good. */
   takeError(): number;
-  /** Frames that found no room since the last call. */
-  takeDropped(): number;
+  /** Frames lost since the last call: received ones that found no room, sent ones that the device refused. */
+  takeLosses(): { received: number; sent: number };
   close(): void;
 }
+
+/** Ring slots of a port, 2 kB each. Frames wait for us on the way in; on the way out for one burst at most. */
+const RX_SLOTS = 1024;
+const TX_SLOTS = 256;
 
 /** Port types that `openDevice` knows. */
 export const DEVICE_TYPES: ReadonlySet<string> = new Set(['system', 'tap', 'internal']);
@@ -70,13 +74,13 @@ function openPacketDevice(name: string): Device {
       remedy: 'Create the device; the port opens when it appears.',
     });
   }
-  const port = new PacketPort({ ifindex: link.ifindex, name });
+  const port = new PacketPort({ ifindex: link.ifindex, name, rxSlots: RX_SLOTS, txSlots: TX_SLOTS });
   return {
     source: port,
     sink: port,
     askFirst: false,
     takeError: () => port.takeError(),
-    takeDropped: () => port.takeStatistics().dropped,
+    takeLosses: () => ({ received: port.takeStatistics().dropped, sent: takeSendErrors(port) }),
     close: () => port.close(),
   };
 }
@@ -105,9 +109,15 @@ function openTap({ name, options }: PortSpec): Device {
     takeError: () => {
       throw new WeftError('no-such-device', `tap device ${name} was removed`);
     },
-    takeDropped: () => 0,
+    takeLosses: () => ({ received: 0, sent: takeSendErrors(port) }),
     close: () => port.close(),
   };
+}
+
+function takeSendErrors(port: { txErrors: number }): number {
+  const errors = port.txErrors;
+  port.txErrors = 0;
+  return errors;
 }
 
 /** A datapath port on a device. */

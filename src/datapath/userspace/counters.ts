@@ -96,9 +96,9 @@ export class Counters {
     this.#ports[at + TX_PACKETS] = this.#ports[at + TX_PACKETS] + 1;
     this.#ports[at + TX_BYTES] = this.#ports[at + TX_BYTES] + bytes;
   }
-  sendError(port: number): void {
+  sendError(port: number, count = 1): void {
     const at = port * PORT_FIELDS + TX_ERRORS;
-    this.#ports[at] = this.#ports[at] + 1;
+    this.#ports[at] = this.#ports[at] + count;
   }
   sendDropped(port: number): void {
     const at = port * PORT_FIELDS + TX_DROPPED;

@@ -16,6 +16,8 @@ import { Ring } from './ring.ts';
 const BURST = 64;
 /** Commands done before ports have their turn. */
 const COMMANDS = 256;
+/** Milliseconds. */
+const SHORTEST_SPIN = 0.01;
 /** Milliseconds between two looks at the kernel's drop counters. */
 const STATISTICS_EVERY = 50;
 
@@ -23,9 +25,11 @@ const STATISTICS_EVERY = 50;
  * The forwarding thread: owns the devices, moves frames from them through the core to others, and takes
  * commands between bursts.
  *
- * While there is work it never sleeps. Without, it looks again for a little while (waking up costs more
- * than a few looks, and where there was a packet there is often another), then waits in poll for any
- * device or for the eventfd by which the switch's thread wakes it: an idle switch uses no processor.
+ * While there is work it never sleeps. Without, it waits in poll for any device or for the eventfd by
+ * which the switch's thread wakes it: an idle switch uses no processor. Waking up costs more than a few
+ * looks, so before it sleeps it goes on looking for a while that adapts: it doubles when a sleep turns
+ * out to have been shorter than the longest while, and halves, down to nothing, when it was longer. A
+ * stream of packets keeps it looking, a packet a second costs no more than its own work.
  */
 export class Forwarder implements M.CommandHandler {
   readonly #control: Int32Array;
@@ -35,7 +39,9 @@ export class Forwarder implements M.CommandHandler {
   readonly #counters: Counters;
   readonly #core: Core;
   readonly #wake: EventFd;
-  readonly #spin: number;
+  /** Longest time to go on looking, and how long it is now; milliseconds. */
+  readonly #longestSpin: number;
+  #spin = 0;
   readonly #tell: (message: M.WorkerMessage) => void;
   readonly #frame = new RxFrame();
   readonly #packet = new Packet(new Uint8Array(0));
@@ -59,7 +65,7 @@ export class Forwarder implements M.CommandHandler {
     this.#counters = new Counters(setup.maxFlows, setup.counters);
     this.#upcalls = new UpcallWriter(new Ring(setup.upcalls));
     this.#wake = EventFd.of(setup.wakeFd);
-    this.#spin = setup.spinMicroseconds / 1000;
+    this.#longestSpin = setup.spinMicroseconds / 1000;
     this.#tell = tell;
     this.#core = new Core({
       host: {
@@ -91,9 +97,10 @@ export class Forwarder implements M.CommandHandler {
       if (work > 0) {
         this.#statisticsStale = true;
         idleSince = -1;
-      } else if (idleSince < 0) {
-        idleSince = this.#now;
-      } else if (this.#now - idleSince > this.#spin) {
+        continue;
+      }
+      if (idleSince < 0) idleSince = this.#now;
+      if (this.#now - idleSince >= this.#spin) {
         this.#sleep();
         idleSince = -1;
       }
@@ -178,7 +185,10 @@ export class Forwarder implements M.CommandHandler {
   #sleep(): void {
     Atomics.store(this.#control, M.CTL_WORKER_SLEEPS, 1);
     if (this.#commands.empty) {
-      if (this.#polls.wait(this.#statisticsStale ? STATISTICS_EVERY : -1) > 0) {
+      const start = performance.now();
+      const ready = this.#polls.wait(this.#statisticsStale ? STATISTICS_EVERY : -1);
+      this.#adaptSpin(performance.now() - start);
+      if (ready > 0) {
         if (this.#polls.happened(0) !== 0) this.#wake.drain();
         this.#ports.forEach((port, i) => {
           const events = this.#polls.happened(i + 1);
@@ -189,6 +199,14 @@ export class Forwarder implements M.CommandHandler {
       }
     }
     Atomics.store(this.#control, M.CTL_WORKER_SLEEPS, 0);
+  }
+
+  #adaptSpin(slept: number): void {
+    if (slept < this.#longestSpin) {
+      this.#spin = Math.min(this.#longestSpin, Math.max(SHORTEST_SPIN, this.#spin * 2));
+    } else {
+      this.#spin = this.#spin / 2 < SHORTEST_SPIN ? 0 : this.#spin / 2;
+    }
   }
 
   #rebuildPolls(): void {
@@ -220,8 +238,9 @@ export class Forwarder implements M.CommandHandler {
     this.#statisticsStale = false;
     for (const port of this.#ports) {
       if (port.failed) continue;
-      const dropped = port.device.takeDropped();
-      if (dropped > 0) this.#counters.receiveDropped(port.number, dropped);
+      const { received, sent } = port.device.takeLosses();
+      if (received > 0) this.#counters.receiveDropped(port.number, received);
+      if (sent > 0) this.#counters.sendError(port.number, sent);
     }
   }
 

@@ -45,6 +45,12 @@ export const FULL_SHAPE: readonly number[] = range(0, FLOW_WORDS);
 const NOT_IPV4 = ~(D_VLAN | D_IPV4 | D_TCP | D_TP);
 const NOT_IPV6 = ~(D_VLAN | D_IPV6 | D_TCP | D_TP);
 
+/** The shape of a key of which `extractReused` returned `filled`: every word that it may have set. */
+export function shapeOf(filled: number): readonly number[] {
+  if ((filled & NOT_IPV4) === 0) return IPV4_SHAPE;
+  return (filled & NOT_IPV6) === 0 ? IPV6_SHAPE : FULL_SHAPE;
+}
+
 /** The microflow caches of a datapath, one a shape; 8,192 entries for the common shapes as in stock. */
 export class MicroflowCaches {
   readonly #ipv4: MicroflowCache;
@@ -57,10 +63,9 @@ export class MicroflowCaches {
     this.#full = new MicroflowCache(FULL_SHAPE, 1024, generations, seed);
   }
 
-  /** The cache for a key of which `extractReused` returned `filled`. */
+  /** The cache for keys of that shape (see `shapeOf`). */
   for(filled: number): MicroflowCache {
     if ((filled & NOT_IPV4) === 0) return this.#ipv4;
-    if ((filled & NOT_IPV6) === 0) return this.#ipv6;
-    return this.#full;
+    return (filled & NOT_IPV6) === 0 ? this.#ipv6 : this.#full;
   }
 }

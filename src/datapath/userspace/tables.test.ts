@@ -76,6 +76,19 @@ test('many flows of one mask are found again after half of them are gone', () =>
   }
 });
 
+test('masks that match most are tried first, and none is lost in sorting', () => {
+  const table = new MegaflowTable({ maxFlows: 100, maxMasks: 100 }, 5);
+  const keys = Array.from({ length: 20 }, (_, i) => flow([i + 1, 7]));
+  const slots = keys.map((k, i) => table.put(k, flow([0xffffffff, (0xffffffff << i) >>> 0])));
+  for (let n = 0; n < 10_000; n++) assert.equal(table.lookup(keys[19]), slots[19]);
+  keys.forEach((k, i) => {
+    assert.equal(table.lookup(k), slots[i]);
+  });
+  const before = table.masksSearched;
+  table.lookup(keys[19]);
+  assert.equal(table.masksSearched, before + 1);
+});
+
 test('the microflow cache never names a megaflow that is gone, nor that of another key', () => {
   const op = fc.record({ op: fc.constantFrom('insert', 'find', 'void'), key, slot: fc.nat(4) });
   fc.assert(
