@@ -5,6 +5,11 @@ import { type CommandEntry, runCommand } from '../cli/command.ts';
 
 const COMMANDS: readonly CommandEntry[] = [
   {
+    name: 'switch',
+    summary: "run one host's virtual switch, database and all",
+    load: () => import('./weft-switch/command.ts'),
+  },
+  {
     name: 'doctor',
     summary: 'try what this machine can do, and say what to change',
     load: () => import('./doctor/command.ts'),

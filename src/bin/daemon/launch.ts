@@ -131,12 +131,15 @@ async function monitor(program: string, launched: boolean): Promise<never> {
   }
 }
 
-/** What the first file of a daemon does: becomes the launcher, the monitor or the daemon. */
+/**
+ * What the first file of a daemon does: becomes the launcher, the monitor or the daemon. `argv` are the words
+ * that the daemon itself reads: all behind the file, or, for a command of `weft`, those behind its name.
+ */
 export async function launch(
   program: string,
   load: () => Promise<{ daemon: DaemonDefinition }>,
+  argv: readonly string[] = process.argv.slice(2),
 ): Promise<void> {
-  const argv = process.argv.slice(2);
   const role = process.env[ROLE];
   const crash = process.env[CRASH];
   delete process.env[ROLE];

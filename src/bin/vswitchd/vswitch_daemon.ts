@@ -1,7 +1,7 @@
 import { release } from 'node:os';
 import { WeftError } from '../../base/errors.ts';
 import { OvsdbClient } from '../../ovsdb/client/client.ts';
-import { openVSwitchSchema } from '../../ovsdb/index.ts';
+import { type Connector, openVSwitchSchema } from '../../ovsdb/index.ts';
 import { Switch } from '../../switch/bridge/manager.ts';
 import { OpenFlowSwitch } from '../../switch/conn/openflow-switch.ts';
 import type { OfPort } from '../../switch/ofproto/port.ts';
@@ -13,9 +13,10 @@ import { registerSwitchCommands } from './commands.ts';
 import { Datapaths } from './datapaths.ts';
 import { SocketStreams } from './streams.ts';
 
-const VERSION = '3.1.0';
+/** The Open vSwitch whose behaviour this one has. */
+export const VERSION = '3.1.0';
 
-const OPTIONS: readonly OptionSpec[] = [
+export const SWITCH_OPTIONS: readonly OptionSpec[] = [
   {
     name: 'enable-dummy',
     value: 'optional',
@@ -54,19 +55,19 @@ async function start(daemon: Daemon): Promise<void> {
     );
   }
   const remote = given ?? `unix:${daemon.dirs.run}/db.sock`;
-  const { clock, log } = daemon;
-  const transports = new SocketTransports(daemon.dirs.run, log.module('socket_util'));
+  const transports = new SocketTransports(daemon.dirs.run, daemon.log.module('socket_util'));
   if (transports.kind(remote) === 'unknown') {
     throw new WeftError('bad-remote', `${remote}: not a database connection`, {
       remedy: 'use unix:FILE or tcp:IP:PORT',
     });
   }
-  const client = new OvsdbClient({
-    schema: openVSwitchSchema,
-    connector: transports.connector(remote),
-    clock,
-    log,
-  });
+  await startSwitch(daemon, transports.connector(remote));
+}
+
+/** Runs the switch of the database that `connector` reaches, as a part of `daemon`. */
+export async function startSwitch(daemon: Daemon, connector: Connector): Promise<void> {
+  const { clock, log } = daemon;
+  const client = new OvsdbClient({ schema: openVSwitchSchema, connector, clock, log });
   const dummy = daemon.has('enable-dummy')
     ? daemon.value('enable-dummy') === 'override'
       ? 'override'
@@ -109,7 +110,7 @@ async function start(daemon: Daemon): Promise<void> {
   // One switch a database: who comes second waits.
   client.lock('ovs_vswitchd');
   client.start();
-  await waitForFirst(client, remote, log.module('ovsdb_cs'));
+  await waitForFirst(client, connector.name, log.module('ovsdb_cs'));
 }
 
 /** The daemon is ready when it has seen the database, or failed to reach it at once. */
@@ -136,7 +137,7 @@ async function waitForFirst(
 export const daemon: DaemonDefinition = {
   program: 'ovs-vswitchd',
   version: [`ovs-vswitchd (Open vSwitch) ${VERSION}`, 'Weft virtual switch'],
-  options: OPTIONS,
+  options: SWITCH_OPTIONS,
   usage: (dirs) =>
     `ovs-vswitchd: virtual switch of Weft\nusage: ovs-vswitchd [OPTIONS] [DATABASE]\nwhere DATABASE is a socket on which ovsdb-server is listening\n      (default: "unix:${dirs.run}/db.sock").\n`,
   modules: [
