@@ -2,7 +2,7 @@
 import { chmodSync, rmSync } from 'node:fs';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { isAbsolute, join } from 'node:path';
-import type { Server as TlsServer } from 'node:tls';
+import type { TLSSocket, Server as TlsServer } from 'node:tls';
 import type { ModuleLog } from '../../base/log.ts';
 import type { ByteHandler, ByteStream, Connector, RpcChannel } from '../../ovsdb/rpc/channel.ts';
 import { StreamChannel } from '../../ovsdb/rpc/stream.ts';
@@ -112,6 +112,13 @@ function peerName(method: 'tcp' | 'ssl', socket: Socket): string {
   return `${method}:${host.includes(':') ? `[${host}]` : host}:${socket.remotePort}`;
 }
 
+/** The name in the certificate that the peer showed. */
+function commonName(socket: Socket): string | undefined {
+  if (!('getPeerCertificate' in socket)) return undefined;
+  const name = (socket as TLSSocket).getPeerCertificate().subject?.CN;
+  return Array.isArray(name) ? name[0] : name;
+}
+
 const PASSIVE = new Set(['punix', 'ptcp', 'pssl']);
 const ACTIVE = new Set(['unix', 'tcp', 'ssl']);
 
@@ -202,14 +209,14 @@ export class SocketTransports implements Transports {
   async listen(
     target: string,
     _dscp: number | undefined,
-    onChannel: (channel: RpcChannel, peer: string) => void,
+    onChannel: (channel: RpcChannel, peer: string, id?: string) => void,
   ): Promise<Listener> {
     const { method, rest } = split(target);
     const unix = method === 'punix';
     const path = unix ? this.#path(rest) : '';
     const server = await this.#server(method, (socket) => {
       const peer = unix ? `unix#${this.#unixClients++}` : peerName(method === 'pssl' ? 'ssl' : 'tcp', socket);
-      onChannel(socketChannel(socket, true), peer);
+      onChannel(socketChannel(socket, true), peer, commonName(socket));
     });
     return new Promise((resolve, reject) => {
       server.once('error', (error) => reject(new Error(reasonOf(error), { cause: error })));

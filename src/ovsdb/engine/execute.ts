@@ -14,6 +14,7 @@ import { ObjectParser } from '../data/parser.ts';
 import { OvsdbError, syntaxError } from '../error.ts';
 import { isJsonArray, isJsonObject, type Json, type JsonObject } from '../json.ts';
 import { type Column, parseColumnSet, type TableSchema, VERSION_COLUMN } from '../schema/schema.ts';
+import { Access, type Principal } from './access.ts';
 import { Condition } from './condition.ts';
 import type { Database } from './database.ts';
 import { mutate, parseMutations } from './mutation.ts';
@@ -25,6 +26,8 @@ export interface ExecuteOptions {
   readonly readOnly: boolean;
   /** Whether the client holds the lock. */
   readonly ownsLock: (name: string) => boolean;
+  /** Who the client is, where that restricts it. */
+  readonly principal?: Principal;
   /** How long the request has waited for its "wait" operations, in whole milliseconds. */
   readonly elapsed: number;
 }
@@ -59,6 +62,7 @@ class Execution {
   readonly transaction: Transaction;
   readonly symbols: SymbolTable;
   readonly options: ExecuteOptions;
+  readonly access: Access | undefined;
   durable = false;
   wrote = false;
   /** The shortest time that a "wait" so far allows, in milliseconds; null for no limit. */
@@ -67,6 +71,7 @@ class Execution {
   constructor(db: Database, options: ExecuteOptions) {
     this.db = db;
     this.options = options;
+    this.access = Access.of(db, options.principal);
     this.transaction = new Transaction(db);
     this.symbols = new SymbolTable(db.newUuid);
   }
@@ -197,6 +202,7 @@ function insert(x: Execution, parser: ObjectParser): JsonObject {
   own.forEach((datum, i) => {
     row.fields[i] = datum;
   });
+  x.access?.checkInsert(table, row.fields);
   x.transaction.insert(row);
   return { uuid: ['uuid', uuid] };
 }
@@ -238,6 +244,7 @@ function update(x: Execution, parser: ObjectParser): JsonObject {
     }
   }
   const condition = Condition.parse(table.schema, where as readonly Json[], x.symbols);
+  x.access?.checkChange(table, condition, columns, 'modification of');
   let count = 0;
   condition.select(table, (row) => {
     count++;
@@ -255,6 +262,8 @@ function mutateRows(x: Execution, parser: ObjectParser): JsonObject {
   parser.check();
   const mutations = parseMutations(table.schema, mutationsJson as readonly Json[], x.symbols);
   const condition = Condition.parse(table.schema, where as readonly Json[], x.symbols);
+  const columns = mutations.map((m) => m.column);
+  x.access?.checkChange(table, condition, columns, 'mutate operation on');
   let count = 0;
   condition.select(table, (row) => {
     count++;
@@ -269,6 +278,7 @@ function deleteRows(x: Execution, parser: ObjectParser): JsonObject {
   const table = x.table(parser);
   parser.check();
   const condition = Condition.parse(table.schema, where as readonly Json[], x.symbols);
+  x.access?.checkDelete(table, condition);
   let count = 0;
   condition.select(table, (row) => {
     count++;

@@ -34,7 +34,7 @@ export interface Transports {
   listen(
     target: string,
     dscp: number | undefined,
-    onChannel: (channel: RpcChannel, peer: string) => void,
+    onChannel: (channel: RpcChannel, peer: string, id?: string) => void,
   ): Promise<Listener>;
   connector(target: string, dscp: number | undefined): Connector;
   /** Whether the other side of `target` can vanish without a sign. */
@@ -48,6 +48,7 @@ interface RemoteOptions {
   probeInterval: number;
   maxBackoff: number;
   readOnly: boolean;
+  role: string;
   dscp: number | undefined;
 }
 
@@ -88,7 +89,7 @@ class Remote {
       log: log.module('reconnect'),
       connector,
       maxBackoff: options.maxBackoff,
-      onChannel: (channel) => this.#accept(channel, target, (reason) => reconnector.lost(reason)),
+      onChannel: (channel) => this.#accept(channel, target, undefined, (reason) => reconnector.lost(reason)),
     });
     this.#reconnector = reconnector;
     this.ready = Promise.resolve(undefined);
@@ -97,8 +98,8 @@ class Remote {
 
   async #listen(): Promise<string | undefined> {
     try {
-      const listener = await this.#transports.listen(this.target, this.#options.dscp, (channel, peer) =>
-        this.#accept(channel, peer),
+      const listener = await this.#transports.listen(this.target, this.#options.dscp, (channel, peer, id) =>
+        this.#accept(channel, peer, id),
       );
       if (this.#closed) listener.close();
       else this.#listener = listener;
@@ -108,11 +109,12 @@ class Remote {
     }
   }
 
-  #accept(channel: RpcChannel, name: string, onClose?: (reason: string) => void): void {
-    const { readOnly, probeInterval } = this.#options;
+  #accept(channel: RpcChannel, name: string, id?: string, onClose?: (reason: string) => void): void {
+    const { readOnly, role, probeInterval } = this.#options;
     const session: Session | undefined = this.#server.accept(channel, {
       name,
       readOnly,
+      principal: { role, id },
       probeInterval,
       onClose: (reason) => {
         if (session !== undefined) this.#sessions.delete(session);
@@ -244,6 +246,7 @@ export class Remotes {
       probeInterval: this.#transports.needsProbes(target) ? DEFAULT_PROBE_MS : 0,
       maxBackoff: DEFAULT_MAX_BACKOFF_MS,
       readOnly: false,
+      role: '',
       dscp: undefined,
     };
   }
@@ -289,8 +292,8 @@ export class Remotes {
     const options = this.#defaults(target);
     options.maxBackoff = readInteger(row, 'max_backoff') ?? options.maxBackoff;
     options.probeInterval = readInteger(row, 'inactivity_probe') ?? options.probeInterval;
-    // Roles are not enforced one by one; who has one may read.
-    options.readOnly = (readBoolean(row, 'read_only') ?? false) || (readString(row, 'role') ?? '') !== '';
+    options.readOnly = readBoolean(row, 'read_only') ?? options.readOnly;
+    options.role = readString(row, 'role') ?? options.role;
     const dscp = Number(readMap(row, 'other_config', 'dscp') ?? Number.NaN);
     if (Number.isInteger(dscp) && dscp >= 0 && dscp <= 63) options.dscp = dscp;
     return options;
@@ -323,7 +326,7 @@ export class Remotes {
         this.#logger.module('ovsdb_jsonrpc_server').info(`${target}: remote deconfigured`);
         remote.close();
         this.#remotes.delete(target);
-      } else if (options.dscp !== remote.options.dscp) {
+      } else if (options.dscp !== remote.options.dscp || options.role !== remote.options.role) {
         remote.close();
         this.#remotes.delete(target);
       } else {

@@ -1,6 +1,7 @@
 import type { Clock } from '../../base/clock.ts';
 import type { Logger, ModuleLog } from '../../base/log.ts';
 import { ZERO_UUID } from '../data/atom.ts';
+import type { Principal } from '../engine/access.ts';
 import { Database } from '../engine/database.ts';
 import { History } from '../engine/history.ts';
 import type { CommittedChange, Transaction } from '../engine/transaction.ts';
@@ -20,6 +21,8 @@ export interface SessionOptions {
   /** For logs: "unix#3", "tcp:127.0.0.1:34567". */
   readonly name: string;
   readonly readOnly?: boolean;
+  /** Who the client is, where its remote has a role. */
+  readonly principal?: Principal;
   /** Milliseconds of silence after which the client is probed; 0 for never. */
   readonly probeInterval?: number;
   readonly onClose?: (reason: string) => void;

@@ -1,6 +1,7 @@
 import type { Timer } from '../../base/clock.ts';
 import { parseUuid, ZERO_UUID } from '../data/atom.ts';
 import { isId } from '../data/parser.ts';
+import type { Principal } from '../engine/access.ts';
 import type { Database } from '../engine/database.ts';
 import { execute } from '../engine/execute.ts';
 import type { CommittedChange } from '../engine/transaction.ts';
@@ -54,6 +55,7 @@ export class Session implements LockHolder {
   readonly #locks = new Set<string>();
   readonly #onClose: ((reason: string) => void) | undefined;
   readonly #readOnly: boolean;
+  readonly #principal: Principal | undefined;
   /** The client watches `_Server` itself and need not be cut off when databases come and go. */
   changeAware = false;
   #closed = false;
@@ -63,6 +65,7 @@ export class Session implements LockHolder {
     this.#channel = channel;
     this.name = options.name;
     this.#readOnly = options.readOnly ?? false;
+    this.#principal = options.principal;
     this.#onClose = options.onClose;
     this.#probe = new Probe(
       server.clock,
@@ -241,6 +244,7 @@ export class Session implements LockHolder {
     const { db, request, since } = waiting;
     const outcome = execute(db, request.params, {
       readOnly: this.readOnly,
+      principal: this.#principal,
       ownsLock: (name) => this.#server.locks.owner(name) === this,
       elapsed: Math.floor(this.#server.clock.now() - since),
     });
@@ -343,6 +347,13 @@ export class Session implements LockHolder {
       throw new OvsdbError(
         'not allowed',
         'convert operation not allowed when database server is in read only mode',
+      );
+    }
+    if (this.#principal !== undefined && this.#principal.role !== '') {
+      const { id, role } = this.#principal;
+      throw new OvsdbError(
+        'permission error',
+        `RBAC rules for client "${id ?? ''}" role "${role}" prohibit "convert" of database ${db.name} (only the root role may convert databases)`,
       );
     }
     if (params.length !== 2) throw syntaxError(params, 'array expected');
