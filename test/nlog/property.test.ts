@@ -2,7 +2,18 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import type { Changes } from '../../src/nlog/changes.ts';
-import { check, Engine, type Program, type Row, type Transaction } from '../../src/nlog/index.ts';
+import {
+  check,
+  type Derivation,
+  Engine,
+  explain,
+  loadSnapshot,
+  type Program,
+  type Row,
+  saveSnapshot,
+  type Transaction,
+  whyNot,
+} from '../../src/nlog/index.ts';
 import { type Drawn, drawn, functions, render, rowOf } from './arbitrary.ts';
 import { type Database, evaluate, keyOf, namedTables, sorted } from './oracle.ts';
 
@@ -40,6 +51,32 @@ function assertChanges(changes: Changes, program: Program, before: Database, aft
     const [was, is] = [before.get(t.name)!, after.get(t.name)!];
     assert.deepEqual(change.inserted.map(keyOf), less(is, was), `inserted into ${t.name}`);
     assert.deepEqual(change.deleted.map(keyOf), less(was, is), `deleted from ${t.name}`);
+  }
+}
+
+/** Every premise is a row of its table, and no row stands on itself. */
+function assertStands(engine: Engine, d: Derivation, below: readonly string[]): void {
+  assert.ok(d.table.includes('/') || engine.has(d.table, d.row), d.text);
+  assert.ok(!below.includes(d.text), `${d.text} stands on itself`);
+  assert.ok(d.kind === 'input' || d.kind === 'repeated' || d.because.length > 0 || d.rule !== undefined);
+  for (const r of d.because) if (r.kind === 'row') assertStands(engine, r.derivation, [...below, d.text]);
+}
+
+function assertExplained(engine: Engine, program: Program): void {
+  for (const t of namedTables(program)) {
+    for (const row of engine.rows(t.name).slice(0, 3)) {
+      assertStands(engine, explain(engine, t.name, row), []);
+      assert.ok(whyNot(engine, t.name, row).present);
+    }
+    if (engine.size(t.name) === 0) {
+      const why = whyNot(
+        engine,
+        t.name,
+        t.columns.map(() => undefined),
+      );
+      assert.equal(why.present, false);
+      assert.ok(why.rules.every((r) => r.reason !== 'head'));
+    }
   }
 }
 
@@ -99,12 +136,18 @@ function runProgram(d: Drawn): void {
     }
     assertSame(engine, program, expected);
   }
+  assertExplained(engine, program);
+  const restored = new Engine(program, { functions });
+  const saved = saveSnapshot(engine);
+  loadSnapshot(restored, saved);
+  assertSame(restored, program, expected);
   const scratch = new Engine(program, { functions });
   scratch.transaction((tx) => {
     for (const [name, rows] of [...given].reverse())
       for (const row of [...rows.values()].reverse()) tx.insert(name, row);
   });
   assertSame(scratch, program, expected);
+  assert.deepEqual(saveSnapshot(scratch), saved, 'a snapshot depends on the rows alone');
 }
 
 test(`random programs agree with the naive evaluator, over ${TOTAL} transactions`, () => {
