@@ -4,6 +4,7 @@
  * {@link decodeMessage} and {@link encodeMessage}.
  */
 export * from './actions/index.ts';
+export { type DroppedRequest, RequestAssembler } from './assembler.ts';
 export { decodeMessage, decodeOrThrow, encodeMessage, encodeOne, errorMessage, errorReply } from './codec.ts';
 export * from './constants.ts';
 export {

@@ -18,7 +18,7 @@ import type { PacketInFields } from '../messages/packet-in.ts';
 import type { PacketOut } from '../messages/packet-out.ts';
 import type { Role, RoleStatus } from '../messages/role.ts';
 import type { DescReply, FeaturesReply, SwitchConfig } from '../messages/switch.ts';
-import type { Hello } from '../messages/symmetric.ts';
+import { type Hello, versionList } from '../messages/symmetric.ts';
 import { OF10, type OfVersion } from '../version.ts';
 import { formatBits, formatCount, formatDuration, hexDump, type TextNames } from './common.ts';
 import { bitNames, formatPortDescs } from './ports.ts';
@@ -31,11 +31,7 @@ export interface MessageTextOptions extends TextNames {
 }
 
 export function formatHello(m: Hello): string {
-  const versions: string[] = [];
-  for (let v = 0; v < 32; v++) {
-    if ((m.versions & (1 << v)) !== 0) versions.push(`0x${v.toString(16).padStart(2, '0')}`);
-  }
-  return `\n version bitmap: ${versions.join(', ')}`;
+  return `\n version bitmap: ${versionList(m.versions)}`;
 }
 
 const CAPABILITIES: ReadonlyMap<number, string> = bitNames(

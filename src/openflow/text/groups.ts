@@ -1,7 +1,6 @@
 /** Texts of messages about groups and meters. */
 
 import { formatFieldText } from '../../flow/field-text.ts';
-import { fieldTextName } from '../../flow/fields.ts';
 import { formatPort } from '../../flow/port-text.ts';
 import { formatActions } from '../actions/index.ts';
 import {
@@ -69,7 +68,7 @@ export function formatGroupDesc(g: GroupDesc, version: number, names: TextNames 
     if (param !== 0n) text += `,selection_method_param=${param}`;
     const list = fields.map(({ field, mask }) => {
       const all = mask === (1n << BigInt(field.bytes * 8)) - 1n;
-      return fieldTextName(field) + (all ? '' : `=${formatFieldText(field, mask)}`);
+      return field.name + (all ? '' : `=${formatFieldText(field, mask)}`);
     });
     if (list.length === 1) text += `,fields=${list[0]}`;
     else if (list.length > 1) text += `,fields(${list.join(',')})`;

@@ -3,7 +3,14 @@ import { formatPort } from '../../flow/port-text.ts';
 import { decodeMessage } from '../codec.ts';
 import { OfError } from '../errors.ts';
 import type { OfMessage } from '../message.ts';
-import { HEADER_LENGTH, isMultipart, MULTIPART_FLAGS_OFFSET, type RawMessage, rawOf } from '../raw.ts';
+import {
+  checkLength,
+  HEADER_LENGTH,
+  isMultipart,
+  MULTIPART_FLAGS_OFFSET,
+  type RawMessage,
+  rawOf,
+} from '../raw.ts';
 import { OF13 } from '../version.ts';
 import { escapeBytes, formatGroup, hexDump } from './common.ts';
 import {
@@ -101,7 +108,7 @@ export function formatMessage(bytes: Uint8Array, options: MessageTextOptions = {
   if (length < bytes.length) {
     return `(***only uses ${length} bytes out of ${bytes.length}***)\n${hexDump(bytes)}`;
   }
-  const raw = rawOrNull(bytes);
+  const raw = rawOrNull(bytes, length);
   if (length > bytes.length) {
     const header = raw === null ? '' : `${formatHeader(bytes, raw)}\n`;
     return `${header}(***truncated to ${bytes.length} bytes from ${length}***)\n${hexDump(bytes)}`;
@@ -113,6 +120,9 @@ export function formatMessage(bytes: Uint8Array, options: MessageTextOptions = {
   if (!(message instanceof OfError)) {
     try {
       text += formatMultipartFlags(bytes, raw as RawMessage) + formatDecoded(message, options);
+      if (message.kind === 'hello' && hasMoreThanVersions(bytes)) {
+        text += `\n unknown data in hello:\n${hexDump(bytes)}`;
+      }
     } catch (e) {
       // What is only looked into for its text can be no good, too.
       if (!(e instanceof OfError)) throw e;
@@ -128,13 +138,32 @@ export function formatMessage(bytes: Uint8Array, options: MessageTextOptions = {
   return withNewline(text);
 }
 
+const HELLO_VERSION_BITMAP = 1;
+const ELEMENT_HEADER = 4;
+
+/** Whether a hello has other elements than bitmaps of versions, or bytes that are none. */
+function hasMoreThanVersions(bytes: Uint8Array): boolean {
+  for (let at = HEADER_LENGTH; at < bytes.length; ) {
+    if (bytes.length - at < ELEMENT_HEADER) return true;
+    const type = (bytes[at] << 8) | bytes[at + 1];
+    const length = (bytes[at + 2] << 8) | bytes[at + 3];
+    if (length < 2 * ELEMENT_HEADER || type !== HELLO_VERSION_BITMAP) return true;
+    at += Math.ceil(length / 8) * 8;
+    if (at > bytes.length) return true;
+  }
+  return false;
+}
+
 function withNewline(text: string): string {
   return text === '' || text.endsWith('\n') ? text : `${text}\n`;
 }
 
-function rawOrNull(bytes: Uint8Array): RawMessage | null {
+/** null if the message has no known type, or is whole and has not a length of its type's. */
+function rawOrNull(bytes: Uint8Array, length: number): RawMessage | null {
   try {
-    return rawOf(bytes);
+    const raw = rawOf(bytes);
+    if (length === bytes.length) checkLength(raw, bytes[0], length);
+    return raw;
   } catch (error) {
     if (error instanceof OfError) return null;
     throw error;

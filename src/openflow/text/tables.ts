@@ -1,7 +1,7 @@
 /** Texts of messages about flow tables. */
 
 import type { Field } from '../../flow/field.ts';
-import { FIELDS, fieldTextName } from '../../flow/fields.ts';
+import { FIELDS } from '../../flow/fields.ts';
 import { formatTable } from '../actions/text.ts';
 import { OFPTR_VACANCY_DOWN, OFPTR_VACANCY_UP, OFPTT_ALL } from '../constants.ts';
 import { INSTRUCTION_NAMES } from '../feature-bits.ts';
@@ -33,7 +33,7 @@ export function formatTableMod(m: TableMod, names: TextNames = {}): string {
       : ` table_id=${formatTable(m.table, names.tables ?? null)}`;
   if (m.miss !== 'default') text += `, flow_miss_config=${m.miss}`;
   if (m.eviction !== null) text += `, eviction=${formatOnOff(m.eviction)}`;
-  if (m.evictionFlags !== null) text += `eviction_flags=${formatEvictionFlags(m.evictionFlags)}`;
+  if (m.evictionFlags !== null) text += `, eviction_flags=${formatEvictionFlags(m.evictionFlags)}`;
   if (m.vacancyEvents !== null) {
     text += `, vacancy=${formatOnOff(m.vacancyEvents)}`;
     if (m.vacancyEvents) text += ` vacancy:${m.vacancy?.down ?? 0},${m.vacancy?.up ?? 0}`;
@@ -70,7 +70,7 @@ const FIELD_ORDER: ReadonlyMap<Field, number> = new Map(FIELDS.map((field, i) =>
 function namesOf(fields: readonly Field[]): string[] {
   return fields
     .toSorted((a, b) => (FIELD_ORDER.get(a) ?? 0) - (FIELD_ORDER.get(b) ?? 0))
-    .map((field) => fieldTextName(field));
+    .map((field) => field.name);
 }
 
 /** How much both start with, up to their last common `_`. */
