@@ -52,7 +52,12 @@ export const SERVER_OPTIONS: readonly OptionSpec[] = [
     valueName: 'FILE',
     help: 'as --ca-cert; the file must exist',
   },
-  { name: 'peer-ca-cert', value: 'required', valueName: 'FILE', help: 'accepted for compatibility' },
+  {
+    name: 'peer-ca-cert',
+    value: 'required',
+    valueName: 'FILE',
+    help: 'file with CA certificates to send to peers',
+  },
   { name: 'ssl-protocols', value: 'required', valueName: 'PROTOS', help: 'protocol versions to allow' },
   { name: 'ssl-ciphers', value: 'required', valueName: 'CIPHERS', help: 'cipher suites to allow' },
 ];
@@ -79,8 +84,11 @@ export class ServerDaemon {
       columnDiffs: !daemon.has('disable-file-column-diff'),
     });
     this.#store = daemon.has('monitor') ? new ConfigStore(daemon.dirs.run) : undefined;
-    this.#transports = new SocketTransports(daemon.dirs.run, daemon.log.module('socket_util'), () =>
-      this.#tlsNames(),
+    this.#transports = new SocketTransports(
+      daemon.dirs.run,
+      daemon.log.module('socket_util'),
+      () => this.#tlsNames(),
+      daemon.log.module('stream_ssl'),
     );
     this.backup = new Backup(this.server, this.#transports, daemon);
     this.remotes = new Remotes(this.server, this.#transports, daemon.clock, daemon.log);
@@ -114,6 +122,7 @@ export class ServerDaemon {
       privateKey: this.#fileName('private-key'),
       certificate: this.#fileName('certificate'),
       caCert: this.#fileName(this.daemon.has('ca-cert') ? 'ca-cert' : 'bootstrap-ca-cert'),
+      peerCaCert: this.#fileName('peer-ca-cert'),
       protocols: this.#fileName('ssl-protocols'),
       ciphers: this.#fileName('ssl-ciphers'),
     };
@@ -293,6 +302,7 @@ const daemonDefinition: DaemonDefinition = {
     'ovsdb_jsonrpc_server',
     'reconnect',
     'socket_util',
+    'stream_ssl',
     'ovsdb_file',
     'ovsdb_log',
     'raft',

@@ -126,6 +126,7 @@ const NO_TLS: TlsNames = {
   privateKey: undefined,
   certificate: undefined,
   caCert: undefined,
+  peerCaCert: undefined,
   protocols: undefined,
   ciphers: undefined,
 };
@@ -137,13 +138,19 @@ const NO_TLS: TlsNames = {
 export class SocketTransports implements Transports {
   readonly #runDir: string;
   readonly #log: ModuleLog;
+  readonly #tlsLog: ModuleLog;
   readonly #tls: () => TlsNames;
   /** Every client on a unix socket gets a number, for the log. */
   #unixClients = 0;
 
-  constructor(runDir: string, log: ModuleLog, tls: () => TlsNames = () => NO_TLS) {
+  /**
+   * @param log told of listening sockets
+   * @param tlsLog told of handshakes
+   */
+  constructor(runDir: string, log: ModuleLog, tls: () => TlsNames = () => NO_TLS, tlsLog: ModuleLog = log) {
     this.#runDir = runDir;
     this.#log = log;
+    this.#tlsLog = tlsLog;
     this.#tls = tls;
   }
 
@@ -199,9 +206,13 @@ export class SocketTransports implements Transports {
   async #server(method: string, accept: (socket: Socket) => void): Promise<Server | TlsServer> {
     if (method !== 'pssl') return createServer(accept);
     const tls = await import('node:tls');
-    const server = tls.createServer(tlsOptions(this.#tls()), accept);
+    const server = tls.createServer(tlsOptions(this.#tls()), (socket) => {
+      const name = socket.servername;
+      if (name) this.#tlsLog.dbg(() => `connection indicated server name ${name}`);
+      accept(socket);
+    });
     server.on('tlsClientError', (error, socket) =>
-      this.#log.limited(10, 5).warn(`${peerName('ssl', socket)}: TLS handshake failed: ${error.message}`),
+      this.#tlsLog.limited(10, 5).warn(`${peerName('ssl', socket)}: TLS handshake failed: ${error.message}`),
     );
     return server;
   }

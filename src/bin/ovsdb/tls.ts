@@ -10,6 +10,8 @@ export interface TlsNames {
   readonly certificate: string | undefined;
   /** "none" accepts any peer. */
   readonly caCert: string | undefined;
+  /** Certificates to send along, so that peers can bootstrap their trust. */
+  readonly peerCaCert: string | undefined;
   readonly protocols: string | undefined;
   readonly ciphers: string | undefined;
 }
@@ -20,7 +22,7 @@ const VERSIONS = ['TLSv1', 'TLSv1.1', 'TLSv1.2', 'TLSv1.3'] as const;
 function file(what: string, name: string | undefined): Buffer {
   if (name === undefined) {
     throw new WeftError('no-tls-file', `TLS needs a ${what}`, {
-      remedy: `give it with --${what.replace(' ', '-')}`,
+      remedy: `give it with --${what.replaceAll(' ', '-')}`,
     });
   }
   try {
@@ -33,10 +35,14 @@ function file(what: string, name: string | undefined): Buffer {
 /** What Node needs to speak TLS. Throws `WeftError` that names the file at fault. */
 export function tlsOptions(names: TlsNames): SecureContextOptions & TLSSocketOptions {
   const verify = names.caCert !== 'none';
+  const certificate = file('certificate', names.certificate);
   const versions = VERSIONS.filter((v) => names.protocols?.split(/[ ,]+/).includes(v));
   return {
     key: file('private key', names.privateKey),
-    cert: file('certificate', names.certificate),
+    cert:
+      names.peerCaCert === undefined
+        ? certificate
+        : [certificate, file('peer ca cert', names.peerCaCert)].join('\n'),
     ca: verify ? file('ca cert', names.caCert) : undefined,
     requestCert: verify,
     rejectUnauthorized: verify,
