@@ -2,7 +2,8 @@
  * Network namespaces. A descriptor (packet socket, tap, netlink) belongs for ever to the namespace in which
  * it was opened; so a process serves devices of many namespaces by going in, opening, and coming back.
  */
-import { closeSync, openSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, rmSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { WeftError } from '../base/errors.ts';
 import { check, fn } from './libc.ts';
 
@@ -69,4 +70,40 @@ export function inNewNetns<T>(work: () => T): T {
   } finally {
     closeSync(home);
   }
+}
+
+const mountC = fn<[string, string, string, bigint, null], number>(
+  'int mount(const char *, const char *, const char *, unsigned long, void *)',
+);
+const umount2 = fn<[string, number], number>('int umount2(const char *, int)');
+const MS_BIND = 0x1000n;
+const MNT_DETACH = 2;
+
+/**
+ * Makes a network namespace that stays until `removeNetns`, under the name that `ip netns` would give it. Fails
+ * if the name is taken.
+ */
+export function createNetns(name: string): void {
+  const path = netnsPath(name);
+  mkdirSync(dirname(path), { recursive: true });
+  closeSync(openSync(path, 'wx', 0o444));
+  try {
+    inNewNetns(() => {
+      check(mountC(OWN, path, 'none', MS_BIND, null), `mount ${path}`, 'mounting takes root (CAP_SYS_ADMIN)');
+    });
+  } catch (error) {
+    rmSync(path, { force: true });
+    throw error;
+  }
+}
+
+/**
+ * Takes the name of a namespace away: it ends as soon as no process and no socket is in it. One that is not
+ * there is no error.
+ */
+export function removeNetns(name: string): void {
+  const path = netnsPath(name);
+  // Not a mount (EINVAL): only the file is left, of a creation that was cut short.
+  umount2(path, MNT_DETACH);
+  rmSync(path, { force: true });
 }

@@ -1,15 +1,16 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { closeSync, mkdtempSync, openSync, readlinkSync, rmSync } from 'node:fs';
+import { closeSync, existsSync, mkdtempSync, openSync, readlinkSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { Worker } from 'node:worker_threads';
 import { EventFd } from './event-fd.ts';
 import { lockHolder, tryLock } from './file-lock.ts';
+import { IcmpSocket } from './icmp-socket.ts';
 import { check, close, errnoName, SystemError, strerror } from './libc.ts';
 import { MemoryMap } from './memory-map.ts';
-import { inNetns, inNewNetns, netnsPath } from './netns.ts';
+import { createNetns, inNetns, inNewNetns, netnsPath, removeNetns } from './netns.ts';
 import { POLLIN, PollSet } from './poll.ts';
 import { UnixDatagram } from './unix-datagram.ts';
 
@@ -121,4 +122,32 @@ test('a namespace is entered for the time of a call', { skip: !root && 'needs ro
   assert.equal(inNetns('/proc/self/ns/net', own), home);
   assert.throws(() => inNetns('weft-no-such-namespace', own), { code: 'no-netns' });
   assert.equal(netnsPath('blue'), '/run/netns/blue');
+});
+
+test('a named namespace stays until it is removed', { skip: !root && 'needs root' }, () => {
+  const name = `weft${Math.floor(Math.random() * 2 ** 32).toString(36)}`;
+  createNetns(name);
+  try {
+    const inside = inNetns(name, own);
+    assert.notEqual(inside, own());
+    assert.equal(inNetns(name, own), inside);
+    assert.throws(() => createNetns(name), { code: 'EEXIST' });
+    assert.equal(inNetns(name, own), inside, 'the failed attempt took it away');
+  } finally {
+    removeNetns(name);
+  }
+  assert.ok(!existsSync(netnsPath(name)));
+  removeNetns(name);
+});
+
+test('an ICMP socket tells where there is no way', { skip: !root && 'needs root' }, () => {
+  inNewNetns(() => {
+    const icmp = new IcmpSocket();
+    try {
+      assert.equal(icmp.send(Uint8Array.of(192, 0, 2, 1), new Uint8Array(8)), false);
+      assert.equal(icmp.receive(), undefined);
+    } finally {
+      icmp.close();
+    }
+  });
 });

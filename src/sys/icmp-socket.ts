@@ -1,0 +1,55 @@
+/**
+ * Raw ICMP over IPv4 (raw(7)): the kernel routes, resolves addresses and makes the IP header; the ICMP message
+ * is ours. What comes in has its IP header in front. Takes root.
+ */
+import { constants } from 'node:os';
+import { check, close, fn, lastErrno, recv, SystemError, socket } from './libc.ts';
+
+const sendto = fn<[number, Uint8Array, number, number, Uint8Array, number], number>(
+  'int64_t sendto(int, void *, uint64_t, int, void *, uint32_t)',
+);
+const AF_INET = 2;
+const SOCK_RAW_CLOEXEC_NONBLOCK = 3 | 0o2000000 | 0o4000;
+const IPPROTO_ICMP = 1;
+const MAX_PACKET = 65536;
+
+/** A socket in the namespace in which it was opened. Never waits: poll `fd` for POLLIN. */
+export class IcmpSocket {
+  readonly fd: number;
+  readonly #buffer = new Uint8Array(MAX_PACKET);
+
+  constructor() {
+    this.fd = check(
+      socket(AF_INET, SOCK_RAW_CLOEXEC_NONBLOCK, IPPROTO_ICMP),
+      'raw ICMP socket',
+      'raw sockets take root (CAP_NET_RAW)',
+    );
+  }
+
+  /** Sends an ICMP message. False: there is no way to that address now (nobody answers to it, or no route). */
+  send(address: Uint8Array, message: Uint8Array): boolean {
+    const to = new Uint8Array(16);
+    new DataView(to.buffer).setUint16(0, AF_INET, true);
+    to.set(address, 4);
+    if (sendto(this.fd, message, message.length, 0, to, to.length) >= 0) return true;
+    const errno = lastErrno();
+    const { EHOSTUNREACH, ENETUNREACH, EAGAIN, ENOBUFS } = constants.errno;
+    if ([EHOSTUNREACH, ENETUNREACH, EAGAIN, ENOBUFS].includes(errno)) return false;
+    throw new SystemError('send ICMP', errno);
+  }
+
+  /** The next IP packet that has come, valid until the next call; undefined if there is none. */
+  receive(): Uint8Array | undefined {
+    const size = recv(this.fd, this.#buffer, this.#buffer.length, 0);
+    if (size >= 0) return this.#buffer.subarray(0, size);
+    const errno = lastErrno();
+    const { EAGAIN, EINTR, EHOSTUNREACH, ENETUNREACH } = constants.errno;
+    // The kernel also tells here that an earlier message found nobody.
+    if ([EAGAIN, EINTR, EHOSTUNREACH, ENETUNREACH].includes(errno)) return undefined;
+    throw new SystemError('receive ICMP', errno);
+  }
+
+  close(): void {
+    close(this.fd);
+  }
+}
