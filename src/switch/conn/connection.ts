@@ -229,7 +229,10 @@ export class Connection {
             log.limited(60, 20).info(`${this.peer}: ${message.kind}: ${error.message}`);
             this.sendError(error, bytes);
           } else {
-            throw error;
+            // A fault of ours must cost this peer its connection, not everybody the switch.
+            const what = error instanceof Error ? (error.stack ?? error.message) : String(error);
+            log.limited(60, 20).err(`${this.peer}: ${message.kind} failed, closing the connection: ${what}`);
+            this.close('internal error');
           }
         }
     }

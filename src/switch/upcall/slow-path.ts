@@ -1,14 +1,37 @@
 import type { Clock, Timer } from '../../base/clock.ts';
-import type { ModuleLog } from '../../base/log.ts';
+import type { Logger, ModuleLog } from '../../base/log.ts';
+import {
+  formatActions,
+  formatFlow as formatDpFlow,
+  formatKey,
+  formatUfid,
+} from '../../datapath/text/index.ts';
 import type { Datapath, DpAction, FlowStats, Upcall } from '../../datapath/types.ts';
-import { type Flow, VLAN_CFI, W_IN_PORT, W_RECIRC_ID, W_TCP_FLAGS, W_VLAN } from '../../flow/layout.ts';
+import { maskForPacket } from '../../flow/flow-text.ts';
+import {
+  type Flow,
+  N_VLANS,
+  VLAN_CFI,
+  W_CT_NW_SRC,
+  W_CT_TP,
+  W_ETH_TYPE,
+  W_IGMP_GROUP,
+  W_IN_PORT,
+  W_MPLS,
+  W_ND_TARGET,
+  W_RECIRC_ID,
+  W_TCP_FLAGS,
+  W_TUN_METADATA_PRESENT,
+  W_VLAN,
+} from '../../flow/layout.ts';
 import type { Action } from '../../openflow/actions/types.ts';
+import { toHex } from '../../wire/bytes.ts';
 import type { Ofproto } from '../ofproto/ofproto.ts';
 import type { OfPort } from '../ofproto/port.ts';
 import { type RecircIds, savedInPort } from '../xlate/frozen.ts';
 import { translate } from '../xlate/translate.ts';
 import type { CacheEntry, TrafficStats, XlateOutput } from '../xlate/types.ts';
-import { isSubsetMask, type Megaflow, sameActions } from './megaflow.ts';
+import { described, isSubsetMask, type Megaflow, sameActions, ufidOf } from './megaflow.ts';
 import { pushStats } from './push-stats.ts';
 
 /** How the slow path keeps its megaflows; from the database's other_config. */
@@ -19,19 +42,22 @@ export interface SlowPathSettings {
   readonly flowLimit: number;
   /** At least so often statistics are pushed and flows looked at (max-revalidator, ms). */
   readonly maxRevalidator: number;
+  /** Tags of a packet that the pipeline sees (vlan-limit); those behind are payload. */
+  readonly vlanLimit: number;
 }
 
 export const DEFAULT_SETTINGS: SlowPathSettings = {
   maxIdle: 10_000,
   flowLimit: 200_000,
   maxRevalidator: 500,
+  vlanLimit: 1,
 };
 
 export interface SlowPathOptions {
   readonly datapath: Datapath;
   readonly recircIds: RecircIds;
   readonly clock: Clock;
-  readonly log: ModuleLog;
+  readonly log: Logger;
   /** Runs a function soon, after what is under way: `setImmediate`. */
   readonly defer: (fn: () => void) => void;
   /** Sends a packet that a `controller` action or a table miss asked for to the controllers. */
@@ -51,6 +77,8 @@ export interface SlowPathPacketIn {
   /** Key of the packet, with OpenFlow ports. */
   readonly flow: Flow;
 }
+
+const VID_MASK = 0x0fff;
 
 /** in_port of a packet that came by none. */
 const NO_PORT = 0xffffffff;
@@ -74,10 +102,14 @@ const SLICE = 1000;
 export class SlowPath {
   readonly datapath: Datapath;
   readonly recircIds: RecircIds;
-  settings: SlowPathSettings = DEFAULT_SETTINGS;
+  #settings: SlowPathSettings = DEFAULT_SETTINGS;
   /** `upcall/disable-megaflows`: match every field that a packet has. */
   exactOnly = false;
   readonly #options: SlowPathOptions;
+  readonly #log: ModuleLog;
+  /** What Open vSwitch's datapath, and its interface to it, log of each upcall and flow. */
+  readonly #netdevLog: ModuleLog;
+  readonly #dpifLog: ModuleLog;
   readonly #ports = new Map<number, OfPort>();
   readonly #megaflows = new Map<number, Megaflow>();
   #dirty = false;
@@ -88,10 +120,13 @@ export class SlowPath {
   readonly #waiters: (() => void)[] = [];
   /** Time that the last complete pass took, ms. */
   dumpDuration = 0;
-  readonly counts = { upcalls: 0, installed: 0, deleted: 0, changed: 0, refused: 0 };
+  readonly counts = { upcalls: 0, installed: 0, deleted: 0, changed: 0, refused: 0, failed: 0 };
 
   constructor(options: SlowPathOptions) {
     this.#options = options;
+    this.#log = options.log.module('ofproto_dpif_upcall').limited(5, 5);
+    this.#netdevLog = options.log.module('dpif_netdev').limited(600, 600);
+    this.#dpifLog = options.log.module('dpif').limited(600, 600);
     this.datapath = options.datapath;
     this.recircIds = options.recircIds;
     options.datapath.setUpcallHandler((upcall) => this.#handle(upcall));
@@ -102,6 +137,17 @@ export class SlowPath {
     this.#closed = true;
     this.#timer?.cancel();
     this.purge();
+  }
+
+  get settings(): SlowPathSettings {
+    return this.#settings;
+  }
+
+  set settings(settings: SlowPathSettings) {
+    const reparse = settings.vlanLimit !== this.#settings.vlanLimit;
+    this.#settings = settings;
+    if (reparse) this.purge();
+    this.changed();
   }
 
   // --- Ports ----------------------------------------------------------------------------------------
@@ -125,15 +171,20 @@ export class SlowPath {
   #handle(upcall: Upcall): void {
     this.counts.upcalls++;
     const port = this.#ports.get(upcall.flow[W_IN_PORT]);
-    if (upcall.kind === 'miss') this.#miss(upcall, port);
-    else this.#byAction(upcall, port);
+    try {
+      if (upcall.kind === 'miss') this.#miss(upcall, port);
+      else this.#byAction(upcall, port);
+    } catch (error) {
+      // A packet that we fail on is dropped: a stranger must not be able to stop the switch with it.
+      this.counts.failed++;
+      const what = error instanceof Error ? (error.stack ?? error.message) : String(error);
+      this.#options.log.limited(60, 5).err(`packet from port ${upcall.flow[W_IN_PORT]} dropped: ${what}`);
+    }
   }
 
   #miss(upcall: Upcall, port: OfPort | undefined): void {
     if (port === undefined) {
-      this.#options.log
-        .limited(5, 5)
-        .info(() => `received packet on unassociated datapath port ${upcall.flow[W_IN_PORT]}`);
+      this.#log.info(() => `received packet on unassociated datapath port ${upcall.flow[W_IN_PORT]}`);
       return;
     }
     const dpKey = upcall.flow.slice();
@@ -232,8 +283,15 @@ export class SlowPath {
   }
 
   #toOpenFlow(dpKey: Flow, port: OfPort): Flow {
-    const flow = dpKey.slice();
+    const flow = this.limitVlans(dpKey);
     flow[W_IN_PORT] = port.ofPort;
+    return flow;
+  }
+
+  /** A copy of the key as the pipeline sees it, with no more tags than `vlanLimit`. */
+  limitVlans(key: Flow): Flow {
+    const flow = key.slice();
+    if (this.#settings.vlanLimit < N_VLANS) hideTags(flow, this.#settings.vlanLimit);
     return flow;
   }
 
@@ -250,13 +308,14 @@ export class SlowPath {
 
   #record(dpKey: Flow, flow: Flow, ofproto: Ofproto, out: XlateOutput, cache: CacheEntry[]): Megaflow {
     const mask = this.#datapathMask(dpKey, out.wc);
-    const key = dpKey;
+    const key = dpKey.slice();
     for (let i = 0; i < key.length; i++) key[i] &= mask[i];
     return {
       id: -1,
       ofproto,
       key,
       mask,
+      packetKey: dpKey.slice(),
       flow,
       actions: withSlowPath(out),
       translated: out.actions,
@@ -272,12 +331,14 @@ export class SlowPath {
 
   /**
    * The mask as the datapath needs it: ports whole, and always whether tags are there and of which
-   * type, because the EtherType that translation always looks at stands behind them.
+   * type, because the EtherType that translation always looks at stands behind them. A VLAN that nobody
+   * looked at is matched too, as Open vSwitch's userspace datapath has it, so that a megaflow's
+   * counters are those of one VLAN.
    */
   #datapathMask(dpKey: Flow, wc: Flow): Flow {
     const mask = this.exactOnly ? exactMask(dpKey, wc) : wc.slice();
     mask[W_IN_PORT] = 0xffffffff;
-    mask[W_VLAN] |= 0xffff0000 | VLAN_CFI;
+    mask[W_VLAN] |= 0xffff0000 | VLAN_CFI | ((mask[W_VLAN] & 0xffff) === 0 ? VID_MASK : 0);
     mask[W_VLAN + 1] |= 0xffff0000 | VLAN_CFI;
     return mask;
   }
@@ -292,12 +353,14 @@ export class SlowPath {
       megaflow.id = this.datapath.flowPut(megaflow);
     } catch (error) {
       this.counts.refused++;
-      this.#options.log
-        .limited(5, 5)
-        .warn(() => `megaflow not installed: ${error instanceof Error ? error.message : error}`);
+      this.#log.warn(() => `megaflow not installed: ${error instanceof Error ? error.message : error}`);
       for (const id of megaflow.recircs) this.#releaseLater(id);
       return;
     }
+    this.#netdevLog.dbg(() => {
+      const { key, mask } = described(megaflow);
+      return `flow_add: ${formatUfid(ufidOf(megaflow))} mega_${formatUfid(ufidOf(megaflow))} ${formatKey(key, mask)}, actions:${formatActions(megaflow.actions)}`;
+    });
     const old = this.#megaflows.get(megaflow.id);
     if (old !== undefined) for (const id of old.recircs) this.recircIds.release(id);
     this.#megaflows.set(megaflow.id, megaflow);
@@ -407,6 +470,10 @@ export class SlowPath {
   #revalidate(megaflow: Megaflow): void {
     const now = this.#options.clock.now();
     const stats = this.datapath.flowStats(megaflow.id);
+    this.#dpifLog.dbg(() => {
+      const text = formatDpFlow({ ...described(megaflow), stats }, now, { verbose: true });
+      return `${this.datapath.type}: flow_dump ${formatUfid(ufidOf(megaflow))} ${text}`;
+    });
     this.#credit(megaflow, stats);
     const crowded = this.#megaflows.size > this.settings.flowLimit;
     const maxIdle = crowded ? 100 : this.settings.maxIdle;
@@ -450,7 +517,22 @@ function withSlowPath(out: XlateOutput): readonly DpAction[] {
 
 /** Every bit that a packet of this key can have. */
 function exactMask(key: Flow, wc: Flow): Flow {
-  const mask = wc.slice();
-  for (let i = 0; i < key.length; i++) if (key[i] !== 0) mask[i] = 0xffffffff;
+  const mask = maskForPacket(key);
+  for (let i = 0; i < key.length; i++) mask[i] |= wc[i];
   return mask;
+}
+
+/** Words of what stands behind the EtherType. */
+const NETWORK_WORDS: readonly (readonly [first: number, end: number])[] = [
+  [W_MPLS, W_CT_NW_SRC],
+  [W_ND_TARGET, W_CT_TP],
+  [W_IGMP_GROUP, W_TUN_METADATA_PRESENT],
+];
+
+/** Takes tags from the `limit`th on for what a packet without VLAN support has there: an EtherType. */
+function hideTags(flow: Flow, limit: number): void {
+  if ((flow[W_VLAN + limit] & VLAN_CFI) === 0) return;
+  flow[W_ETH_TYPE] = flow[W_VLAN + limit] & 0xffff0000;
+  flow.fill(0, W_VLAN + limit, W_VLAN + N_VLANS);
+  for (const [first, end] of NETWORK_WORDS) flow.fill(0, first, end);
 }
