@@ -170,6 +170,10 @@ export class SlowPath {
 
   #handle(upcall: Upcall): void {
     this.counts.upcalls++;
+    this.#netdevLog.dbg(
+      () =>
+        `${this.datapath.name}: ${upcall.kind} upcall:\n${formatKey(upcall.flow, null)}\n${toHex(upcall.packet)}`,
+    );
     const port = this.#ports.get(upcall.flow[W_IN_PORT]);
     try {
       if (upcall.kind === 'miss') this.#miss(upcall, port);
@@ -178,7 +182,7 @@ export class SlowPath {
       // A packet that we fail on is dropped: a stranger must not be able to stop the switch with it.
       this.counts.failed++;
       const what = error instanceof Error ? (error.stack ?? error.message) : String(error);
-      this.#options.log.limited(60, 5).err(`packet from port ${upcall.flow[W_IN_PORT]} dropped: ${what}`);
+      this.#log.err(`packet from port ${upcall.flow[W_IN_PORT]} dropped: ${what}`);
     }
   }
 
