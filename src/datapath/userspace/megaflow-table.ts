@@ -1,5 +1,5 @@
 import { WeftError } from '../../base/errors.ts';
-import { FLOW_WORDS, type Flow } from '../../flow/layout.ts';
+import type { Flow } from '../../flow/layout.ts';
 import { Subtable } from './subtable.ts';
 
 /** How many megaflows and masks a table takes before it refuses. */
@@ -25,8 +25,7 @@ export class MegaflowTable {
   masksSearched = 0;
   /** Subtable of each slot; undefined where the slot is free. */
   readonly #home: (Subtable | undefined)[] = [];
-  /** Masked key of each slot, FLOW_WORDS words each, kept to remove and to list. */
-  readonly #keys: (Flow | undefined)[] = [];
+  readonly #places: Int32Array;
   readonly #free: number[] = [];
   readonly #limits: MegaflowLimits;
   readonly #seed: number;
@@ -36,6 +35,7 @@ export class MegaflowTable {
 
   constructor(limits: MegaflowLimits, seed: number) {
     this.#limits = limits;
+    this.#places = new Int32Array(limits.maxFlows);
     this.#seed = seed;
   }
 
@@ -95,18 +95,12 @@ export class MegaflowTable {
   putAt(slot: number, key: Flow, mask: Flow): void {
     let table = this.#tableOf(mask);
     if (table === undefined) {
-      table = new Subtable(mask, this.#seed);
+      table = new Subtable(mask, this.#seed, this.#places);
       this.#tables.push(table);
     }
-    const masked = new Uint32Array(FLOW_WORDS);
-    for (let w = 0; w < FLOW_WORDS; w++) masked[w] = key[w] & mask[w];
-    table.insert(masked, slot);
-    while (this.#home.length <= slot) {
-      this.#home.push(undefined);
-      this.#keys.push(undefined);
-    }
+    table.insert(key, slot);
+    while (this.#home.length <= slot) this.#home.push(undefined);
     this.#home[slot] = table;
-    this.#keys[slot] = masked;
     this.#count++;
   }
 
@@ -119,9 +113,8 @@ export class MegaflowTable {
   remove(slot: number): boolean {
     const table = this.#home[slot];
     if (table === undefined) return false;
-    table.remove(this.#keys[slot] as Flow);
+    table.remove(slot);
     this.#home[slot] = undefined;
-    this.#keys[slot] = undefined;
     this.#free.push(slot);
     this.#count--;
     if (table.count === 0) this.#tables = this.#tables.filter((t) => t !== table);

@@ -116,7 +116,7 @@ export function syncCommand(id: number): Writer {
 }
 export const stopCommand: Writer = (ring) => record(ring, [CMD_STOP], []);
 
-/** What to do for each command; arguments are copies. */
+/** What to do for each command. Keys, masks and packets are the ring's memory: valid during the call. */
 export interface CommandHandler {
   portAdd(port: number, spec: PortSpec): void;
   portDelete(port: number): void;
@@ -136,7 +136,7 @@ export function takeCommand(ring: Ring, handler: CommandHandler): boolean {
   const end = at + ring.length;
   const { words } = ring;
   const flow = (offset: number): Flow =>
-    new Uint32Array(ring.bytes.slice(offset, offset + FLOW_WORDS * 4).buffer);
+    new Uint32Array(ring.memory, ring.bytes.byteOffset + offset, FLOW_WORDS);
   const tree = (offset: number): unknown => deserialize(ring.bytes.slice(offset, end));
   try {
     switch (words[w]) {
@@ -162,7 +162,7 @@ export function takeCommand(ring: Ring, handler: CommandHandler): boolean {
         const packet = at + 24 + FLOW_WORDS * 4;
         const packetEnd = packet + words[w + 5];
         handler.execute({
-          packet: ring.bytes.slice(packet, packetEnd),
+          packet: ring.bytes.subarray(packet, packetEnd),
           flow: flow(at + 24),
           actions: tree(packetEnd) as DpAction[],
           offload: readOffload(words, w + 1),

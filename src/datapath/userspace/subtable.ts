@@ -1,4 +1,4 @@
-import { FLOW_WORDS, type Flow } from '../../flow/layout.ts';
+import { FLOW_WORDS, type Flow, newFlow } from '../../flow/layout.ts';
 
 /**
  * The megaflows that share one mask: a hash table from the masked key to the megaflow's slot.
@@ -8,8 +8,9 @@ import { FLOW_WORDS, type Flow } from '../../flow/layout.ts';
  * constants, which the compiler keeps in registers. What is generated depends on numbers only.
  *
  * Layout: open addressing with linear probing, at most half full. Entry `i` holds its slot + 1 in
- * `slots[i]` (0: empty) and its masked words in `keys[i * n ...]`. Removal shifts later entries of the
- * run back, so that there are no tombstones and lookups never slow down with age.
+ * `slots[i]` (0: empty) and its masked words in `keys[i * n ...]`; `places` says for each slot which `i`
+ * that is, so that nobody has to keep keys to find an entry again. Removal shifts later entries of the run
+ * back, so that there are no tombstones and lookups never slow down with age.
  *
  * `seed` is secret to the datapath: whoever sends packets cannot choose headers that all fall into one
  * run.
@@ -27,8 +28,13 @@ export class Subtable {
   readonly find: (key: Flow) => number;
   readonly #hash: (key: Flow) => number;
   readonly #store: Store;
+  readonly #places: Int32Array;
+  /** A key for `#hashOfEntry` to fill; words outside of `words` stay 0. */
+  readonly #probe: Flow = newFlow();
 
-  constructor(mask: Flow, seed: number) {
+  /** @param places of all slots, in whichever table they are; this one writes those of its own */
+  constructor(mask: Flow, seed: number, places: Int32Array) {
+    this.#places = places;
     const words: number[] = [];
     for (let w = 0; w < FLOW_WORDS; w++) if (mask[w] !== 0) words.push(w);
     this.words = words;
@@ -54,52 +60,56 @@ export class Subtable {
   insert(key: Flow, slot: number): void {
     const store = this.#store;
     if ((this.count + 1) * 2 > store.limit + 1) this.#grow();
-    let i = this.#hash(key) & store.limit;
-    while (store.slots[i] !== 0) i = (i + 1) & store.limit;
+    const i = this.#emptyPlace(this.#hash(key));
     store.slots[i] = slot + 1;
+    this.#places[slot] = i;
     const at = i * this.words.length;
     for (let j = 0; j < this.words.length; j++) store.keys[at + j] = key[this.words[j]] & this.bits[j];
     this.count++;
   }
 
-  /** Removes the entry of `key`; says whether there was one. */
-  remove(key: Flow): boolean {
-    const { words } = this;
+  /** Removes the entry of a slot that is in this table. */
+  remove(slot: number): void {
     const store = this.#store;
-    const n = words.length;
-    const slot = this.find(key);
-    if (slot < 0) return false;
-    let hole = this.#hash(key) & store.limit;
-    while (store.slots[hole] !== slot + 1) hole = (hole + 1) & store.limit;
+    const n = this.words.length;
+    let hole = this.#places[slot];
     // Close the run: an entry further on moves into the hole unless its own place lies behind it.
-    const probe = new Uint32Array(FLOW_WORDS);
     for (let i = (hole + 1) & store.limit; store.slots[i] !== 0; i = (i + 1) & store.limit) {
-      for (let j = 0; j < n; j++) probe[words[j]] = store.keys[i * n + j];
-      const home = this.#hash(probe) & store.limit;
+      const home = this.#hashOfEntry(store, i) & store.limit;
       if (((i - home) & store.limit) < ((i - hole) & store.limit)) continue;
       store.slots[hole] = store.slots[i];
+      this.#places[store.slots[i] - 1] = hole;
       store.keys.copyWithin(hole * n, i * n, i * n + n);
       hole = i;
     }
     store.slots[hole] = 0;
     this.count--;
-    return true;
   }
 
   #grow(): void {
-    const store = this.#store;
+    const old = { ...this.#store };
+    const store = Object.assign(this.#store, newStore((old.limit + 1) * 2, this.words.length));
     const n = this.words.length;
-    const { slots, keys, limit } = store;
-    Object.assign(store, newStore((limit + 1) * 2, n));
-    const probe = new Uint32Array(FLOW_WORDS);
-    for (let i = 0; i <= limit; i++) {
-      if (slots[i] === 0) continue;
-      for (let j = 0; j < n; j++) probe[this.words[j]] = keys[i * n + j];
-      let to = this.#hash(probe) & store.limit;
-      while (store.slots[to] !== 0) to = (to + 1) & store.limit;
-      store.slots[to] = slots[i];
-      for (let j = 0; j < n; j++) store.keys[to * n + j] = keys[i * n + j];
+    for (let i = 0; i <= old.limit; i++) {
+      if (old.slots[i] === 0) continue;
+      const to = this.#emptyPlace(this.#hashOfEntry(old, i));
+      store.slots[to] = old.slots[i];
+      this.#places[old.slots[i] - 1] = to;
+      for (let j = 0; j < n; j++) store.keys[to * n + j] = old.keys[i * n + j];
     }
+  }
+
+  #emptyPlace(hash: number): number {
+    const { slots, limit } = this.#store;
+    let i = hash & limit;
+    while (slots[i] !== 0) i = (i + 1) & limit;
+    return i;
+  }
+
+  #hashOfEntry(store: Store, i: number): number {
+    const n = this.words.length;
+    for (let j = 0; j < n; j++) this.#probe[this.words[j]] = store.keys[i * n + j];
+    return this.#hash(this.#probe);
   }
 }
 
