@@ -16,5 +16,6 @@ export type { ColumnName, RowOf, TableName, ValueOf, ValuesOf } from './schema/r
 export { type DatabaseSchema, parseSchema, schemaToJson } from './schema/schema.ts';
 export { type ServerSchema, serverSchema } from './schema/server.ts';
 export type { SchemaSpec } from './schema/spec.ts';
-export { Remotes, type Transports } from './server/remotes.ts';
+export type { Listener, Transports } from './server/remote.ts';
+export { Remotes } from './server/remotes.ts';
 export { Server, type ServerOptions, type SessionOptions } from './server/server.ts';

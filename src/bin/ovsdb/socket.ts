@@ -6,7 +6,7 @@ import type { TLSSocket, Server as TlsServer } from 'node:tls';
 import type { ModuleLog } from '../../base/log.ts';
 import type { ByteHandler, ByteStream, Connector, RpcChannel } from '../../ovsdb/rpc/channel.ts';
 import { StreamChannel } from '../../ovsdb/rpc/stream.ts';
-import type { Listener, Transports } from '../../ovsdb/server/remotes.ts';
+import type { Listener, Transports } from '../../ovsdb/server/remote.ts';
 import { reasonOf } from '../daemon/vlog-sinks.ts';
 import { type TlsNames, tlsOptions } from './tls.ts';
 

@@ -1,12 +1,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import fc from 'fast-check';
 import type { ModuleLog } from '../../base/log.ts';
 import { nullLogger } from '../../base/log.ts';
 import { datumToJson } from '../data/datum.ts';
 import type { Database } from '../engine/database.ts';
 import { execute } from '../engine/execute.ts';
 import { OvsdbError } from '../error.ts';
-import { type Json, stringifySorted } from '../json.ts';
+import { type Json, type JsonObject, stringifySorted } from '../json.ts';
 import { parseSchema, schemaToJson } from '../schema/schema.ts';
 import { composeRecord, type FileAccess, Log } from './log.ts';
 import { openDatabase } from './open.ts';
@@ -251,4 +252,45 @@ test('a cluster of one is served, and its history outlives a restart', () => {
     prev_servers: { ...header.prev_servers, '44444444-0000-4000-8000-000000000000': 'tcp:1.2.3.4:1' },
   };
   assert.throws(() => openAny(new MemoryFile(composeRecord(crowd, 'CLUSTER'))), /has 2 members/);
+});
+
+test('records that are whole but mad are refused, and end the reading where they stand', () => {
+  const word = fc.constantFrom(
+    'note',
+    'text',
+    'tags',
+    'n',
+    '_is_diff',
+    '_date',
+    '_comment',
+    '__proto__',
+    'toString',
+  );
+  const uuid = fc.constantFrom('00000000-0000-4000-8000-aaaaaaaaaaaa', 'x');
+  const { value } = fc.letrec((tie) => ({
+    value: fc.oneof(
+      { maxDepth: 4 },
+      fc.constantFrom('set', 'map', 'a', '', null, true, 1, -1.5),
+      fc.array(tie('value'), { maxLength: 3 }),
+      fc.dictionary(fc.oneof(word, uuid), tie('value'), { maxKeys: 4 }),
+    ),
+  }));
+  const row = fc.dictionary(word, value, { maxKeys: 3 });
+  const record = fc.oneof(
+    fc.dictionary(word, value, { maxKeys: 4 }),
+    fc.dictionary(uuid, row).map((note) => ({ note, _is_diff: true })),
+  );
+  fc.assert(
+    fc.property(fc.array(record, { maxLength: 4 }), (records) => {
+      const access = freshFile();
+      for (const json of records) access.write(access.bytes.length, composeRecord(json as JsonObject));
+      const { db, lines } = open(access);
+      assert.ok(lines.length <= 1);
+      transact(db, insert('z'));
+      const again = open(access);
+      assert.deepEqual(again.lines, []);
+      assert.deepEqual(texts(again.db), texts(db));
+    }),
+    { numRuns: 500 },
+  );
 });
