@@ -21,6 +21,7 @@ import { readOf10Match, readOf11Match, writeOf10Match, writeOf11Match } from './
 import type { OfKind, OfMessage, OfMessageOf } from './message.ts';
 import { ASYNC_TYPES } from './messages/async.ts';
 import { BUNDLE_CONTROL_TYPES } from './messages/bundle.ts';
+import { encodeContinuation } from './messages/continuation.ts';
 import type { CtTuple } from './messages/ct-flush.ts';
 import { FLOW_MOD_COMMANDS } from './messages/flow-mod.ts';
 import { type Bucket, DEFAULT_SELECTION, GROUP_TYPES, type GroupType } from './messages/group.ts';
@@ -373,6 +374,20 @@ const tlvMap = record({
   index: fc.nat(63),
 });
 
+/** What a switch could have put into a packet-in, and must take back. */
+function continuation(version: OfVersion): fc.Arbitrary<Uint8Array> {
+  const word = fc.uint8Array({ minLength: 1, maxLength: 16 });
+  return record({
+    bridge: fc.uint8Array({ minLength: 16, maxLength: 16 }),
+    stack: fc.array(word, { maxLength: 3 }),
+    mirrors: u32,
+    conntracked: fc.boolean(),
+    actions: fc.array(record({ table: u8, cookie: u64, actions: actionsIn(version) }), { maxLength: 2 }),
+    actionSet: fc.constant([]),
+    odpPort: u32,
+  }).map((state) => encodeContinuation(state, version));
+}
+
 function packetInFields(version: OfVersion, variant: Variant) {
   const legacy = variant === 'std' && version < OF12;
   const packet = fc.uint8Array({ minLength: 1, maxLength: 60 });
@@ -388,7 +403,7 @@ function packetInFields(version: OfVersion, variant: Variant) {
     table: variant === 'std' && version === OF10 ? fc.constant(0) : u8,
     cookie: variant === 'std' && version < OF13 ? fc.constant(C.UINT64_MAX) : u64,
     userdata: variant === 'nx2' ? bytes : fc.constant(new Uint8Array(0)),
-    continuation: variant === 'nx2' ? bytes : fc.constant(new Uint8Array(0)),
+    continuation: variant === 'nx2' ? continuation(version) : fc.constant(new Uint8Array(0)),
   }).map(({ extra, ...p }) => ({
     ...p,
     totalLen: p.packet.length + extra,

@@ -70,7 +70,7 @@ export class Reader {
   /** A copy of the next `n` bytes. */
   read(n: number): Uint8Array {
     const at = this.take(n);
-    return this.bytes.slice(at, at + n);
+    return new Uint8Array(this.bytes.subarray(at, at + n));
   }
 
   /** A copy of all bytes that are left. */

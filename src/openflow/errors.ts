@@ -363,6 +363,6 @@ export function decodeErrorBody(version: OfVersion, body: Uint8Array): DecodedEr
   return {
     name: errorFromNumbers(version, vendor, type, code),
     numbers: { vendor, type, code },
-    data: body.slice(length),
+    data: new Uint8Array(body.subarray(length)),
   };
 }

@@ -205,14 +205,14 @@ const OF10_FIELD_BITS: readonly (readonly [number, Field])[] = [
   [0x3f << 8, F.ipSrc],
   [0x3f << 14, F.ipDst],
   [1 << 20, F.vlanPcp],
-  [1 << 21, F.ipDscp],
+  [1 << 21, F.nwTos],
 ];
 const OF11_FIELD_BITS: readonly (readonly [number, Field])[] = [
   [1 << 0, F.inPort],
   [1 << 1, F.vlanVid],
   [1 << 2, F.vlanPcp],
   [1 << 3, F.ethType],
-  [1 << 4, F.ipDscp],
+  [1 << 4, F.nwTos],
   [1 << 5, F.nwProto],
   [1 << 6, F.tcpSrc],
   [1 << 7, F.tcpDst],

@@ -29,7 +29,8 @@ export class Framer {
       if (this.held === 0 && chunk.length - at >= HEADER_LENGTH) {
         const length = this.lengthIn(chunk, at);
         if (length > 0 && at + length <= chunk.length) {
-          messages.push(chunk.slice(at, at + length));
+          // Not slice(): a Buffer's would share its memory.
+          messages.push(new Uint8Array(chunk.subarray(at, at + length)));
           at += length;
           continue;
         }

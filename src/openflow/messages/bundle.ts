@@ -84,7 +84,7 @@ const add = codec(
         `message of xid ${view.getUint32(4)} in a bundle add of xid ${c.header.xid}`,
       );
     }
-    const message = inner.slice(0, length);
+    const message = new Uint8Array(inner.subarray(0, length));
     checkBundlable(message, c.version);
     return { ...head(c, 'bundle_add'), bundle, flags, message };
   },
