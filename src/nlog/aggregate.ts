@@ -44,7 +44,14 @@ export class AggregateRunner {
     this.#values = values;
     const columns = aggregate.source.columns.slice(0, aggregate.groups);
     const table = { ...aggregate.source, columns, name: `${aggregate.source.name} groups` };
-    this.#groups = new Relation(table, layoutOf(aggregate.groups, true, []), -1, values, reserve);
+    this.#groups = new Relation(
+      table,
+      layoutOf(aggregate.groups, true, []),
+      -1,
+      values,
+      reserve,
+      source.state.scratch,
+    );
     this.#groupIndex = source.layout.indexes.findIndex(
       (c) => c.length === aggregate.groups && c.every((k, i) => k === i),
     );

@@ -7,6 +7,7 @@ import {
   COUNT_SHIFT,
   IntList,
   type Layout,
+  type Scratch,
   type StoreCode,
   type StoreState,
   TOUCHED,
@@ -29,12 +30,20 @@ export class Relation {
   /** Visible rows. */
   visible = 0;
 
-  constructor(table: Table, layout: Layout, stratum: number, values: Values, reserve: Reserve) {
+  constructor(
+    table: Table,
+    layout: Layout,
+    stratum: number,
+    values: Values,
+    reserve: Reserve,
+    scratch: Scratch,
+  ) {
     this.table = table;
     this.layout = layout;
     this.codecs = table.columns.map((c) => values.codec(c.type));
     this.state = {
       stratum,
+      scratch,
       chunks: [],
       log: new IntList(),
       unsupported: new IntList(),

@@ -6,10 +6,12 @@ import {
   CHUNK_BITS,
   CHUNK_MASK,
   type Layout,
+  Scratch,
   type StoreCode,
   type StoreState,
   VISIBLE,
 } from './store.ts';
+import { rowWidth } from './store-code.ts';
 import { NO_CODE, type Values } from './values.ts';
 
 /**
@@ -57,6 +59,8 @@ class RuleWriter {
   readonly #names: string[] = [];
   readonly #ranks: string[] = [];
   #fresh = 0;
+  /** Counts what is left in the scratch buffer. */
+  #finish = '';
 
   constructor(
     plan: Plan,
@@ -91,8 +95,9 @@ ${row.open}${this.#steps(0)}${row.close}
     const body = `'use strict';
 return (refs, from, to, weight) => {
 const w = ${negated ? '-weight' : 'weight'};
-let n = 0;
+let n = 0, p = 0;
 ${inner}
+${this.#finish}
 return n;
 };`;
     return new Function(...this.#names, body)(...this.#given) as RuleFunction;
@@ -175,11 +180,18 @@ return n;
   #derive(): string {
     const { head, args } = this.#plan.rule;
     const t = this.#tables(head);
-    const upd = this.#give('upd', t.code.upd);
     const rank = t.layout.recursive
       ? [this.#ranks.reduce((a, b) => (a === '0' ? b : `Math.max(${a}, ${b})`), '0')]
       : [];
-    return `${upd}(${[...args.map((a) => this.#arg(a)), 'w', ...rank].join(', ')}); n++;`;
+    const words = [...args.map((a) => this.#arg(a)), ...rank];
+    if (words.length === 0) return `${this.#give('upd', t.code.upd)}(w); n++;`;
+    if (args.length === 0) return `${this.#give('upd', t.code.upd)}(w, ${rank[0]}); n++;`;
+    const buffer = this.#give('buf', t.state.scratch.rows);
+    const all = this.#give('all', t.code.updAll);
+    const width = rowWidth(t.layout);
+    this.#finish = `if (p > 0) ${all}(p / ${width}, w);`;
+    const write = words.map((word, i) => `${buffer}[p + ${i}] = ${word};`).join(' ');
+    return `${write} p += ${width}; n++;\nif (p === ${width * Scratch.ROWS}) { ${all}(${Scratch.ROWS}, w); p = 0; }`;
   }
 
   #atom(step: Step & { kind: 'atom' }, at: number): string {

@@ -4,7 +4,7 @@ import { IndexCatalogue, type Plan, planRule } from './plan.ts';
 import type { Atom, Program, Rule, Stratum, Table } from './program.ts';
 import { Relation, type Reserve } from './relation.ts';
 import { compileRule, type Hidden, type RuleFunction } from './rule-code.ts';
-import { layoutOf } from './store.ts';
+import { layoutOf, Scratch } from './store.ts';
 import type { Values } from './values.ts';
 
 /*
@@ -94,6 +94,7 @@ export function schedule(program: Program, values: Values, functions: Functions,
       );
   for (const t of program.tables) if (hasRealKey(t)) indexes.add(t, t.key);
 
+  const scratch = new Scratch();
   const relations = new Map<Table, Relation>();
   for (const t of program.tables)
     relations.set(
@@ -104,6 +105,7 @@ export function schedule(program: Program, values: Values, functions: Functions,
         stratumOf.get(t)!,
         values,
         reserve,
+        scratch,
       ),
     );
   const aggregates = program.aggregates.map(

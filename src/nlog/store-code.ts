@@ -7,6 +7,7 @@ import {
   COUNT_SHIFT,
   type Layout,
   MAX_CHUNKS,
+  Scratch,
   type StoreCode,
   type StoreState,
   TOUCHED,
@@ -119,6 +120,20 @@ const ${p}add = (r) => {
   c[o + ${next}] = r;
   if (n !== 0) ch[n >>> ${CHUNK_BITS}][(n & ${CHUNK_MASK}) + ${prev}] = r;
 };
+const ${p}addAll = (refs, from, to) => {
+  for (let at = from; at < to; at += ${Scratch.ROWS}) {
+    const n = Math.min(${Scratch.ROWS}, to - at);
+    for (let i = 0; i < n; i++) {
+      const r = refs[at + i], d = ch[r >>> ${CHUNK_BITS}], q = r & ${CHUNK_MASK};
+      const b = ${p}bucket(${hashExpr(columns.map((c) => `d[q + ${c}]`))});
+      ahead[i] = ${p}h[b >>> ${CHUNK_BITS}][b & ${CHUNK_MASK}];
+    }
+    let sum = 0;
+    for (let i = 0; i < n; i++) { const g = ahead[i]; sum ^= ch[g >>> ${CHUNK_BITS}][g & ${CHUNK_MASK}]; }
+    scratch.sink = sum;
+    for (let i = 0; i < n; i++) ${p}add(refs[at + i]);
+  }
+};
 const ${p}remove = (r) => {
   const d = ch[r >>> ${CHUNK_BITS}], q = r & ${CHUNK_MASK};
   const n = d[q + ${next}], v = d[q + ${prev}];
@@ -141,6 +156,11 @@ const ${p}remove = (r) => {
 };`;
 }
 
+/** Words of a row in the scratch buffer. */
+export function rowWidth(layout: Layout): number {
+  return layout.arity + (layout.recursive ? 1 : 0);
+}
+
 /** The text of the factory: a function of the state that returns the StoreCode. */
 export function storeSource(layout: Layout): string {
   const { arity, state, link, support, rank, stride, recursive } = layout;
@@ -153,6 +173,7 @@ export function storeSource(layout: Layout): string {
   const log = recursive
     ? `log.push2(r, x); log.push2(c[o + ${support}], c[o + ${rank}]);`
     : 'log.push2(r, x);';
+  const width = rowWidth(layout);
   const small = Math.min(CHUNK, 16 * stride);
   const after = recursive
     ? `
@@ -165,6 +186,7 @@ export function storeSource(layout: Layout): string {
     : '';
   return `'use strict';
 ${MIX}
+const { scratch } = t, { rows: buf, hashes, refs: ahead } = scratch;
 const { chunks: ch, log, unsupported, derived, conflicts } = t;
 ${linearHash(
   'p',
@@ -229,8 +251,7 @@ const make = (${params}) => {
   const r = find(${params});
   return r !== 0 ? r : create(${comma}${hashExpr(vs)});
 };
-const upd = (${comma}w${recursive ? ', k' : ''}) => {
-  const h = ${hashExpr(vs)};
+const count1 = (${comma}w, ${recursive ? 'k, ' : ''}h) => {
   const b = pbucket(h);
   let r = ph[b >>> ${CHUNK_BITS}][b & ${CHUNK_MASK}];
   let c, o = 0;
@@ -248,6 +269,23 @@ const upd = (${comma}w${recursive ? ', k' : ''}) => {
   const y = (x | ${TOUCHED}) + w * ${COUNT_ONE};
   if (y !== (y | 0) || y < 0) t.miscount(w);
   c[o + ${state}] = y;${after}
+};
+const upd = (${comma}w${recursive ? ', k' : ''}) => count1(${comma}w, ${recursive ? 'k, ' : ''}${hashExpr(vs)});
+const updAll = (count, w) => {
+  for (let i = 0, p = 0; i < count; i++, p += ${width}) {
+    ${cols.map((i) => `const v${i} = buf[p + ${i}];`).join(' ')}
+    const h = ${hashExpr(vs)};
+    hashes[i] = h;
+    const b = pbucket(h);
+    ahead[i] = ph[b >>> ${CHUNK_BITS}][b & ${CHUNK_MASK}];
+  }
+  if (ch.length > 0) {
+    let sum = 0;
+    for (let i = 0; i < count; i++) { const r = ahead[i]; sum ^= ch[r >>> ${CHUNK_BITS}][r & ${CHUNK_MASK}]; }
+    scratch.sink = sum;
+  }
+  for (let i = 0, p = 0; i < count; i++, p += ${width})
+    count1(${[...cols.map((i) => `buf[p + ${i}]`), 'w', ...(recursive ? [`buf[p + ${arity}]`] : []), 'hashes[i]'].join(', ')});
 };
 const input = (${comma}present) => {
   const h = ${hashExpr(vs)};
@@ -282,7 +320,7 @@ const showAll = (refs, from, to) => {
     const r = refs[i];
     ch[r >>> ${CHUNK_BITS}][(r & ${CHUNK_MASK}) + ${state}] |= ${VISIBLE};
   }
-  ${indexes.map((i) => `for (let i = from; i < to; i++) x${i}add(refs[i]);`).join('\n  ')}
+  ${indexes.map((i) => `x${i}addAll(refs, from, to);`).join('\n  ')}
 };
 const hideAll = (refs, from, to) => {
   for (let i = from; i < to; i++) {
@@ -331,7 +369,7 @@ const release = (r) => {
   t.free = r;
 };
 return {
-  upd, find, vis, make, input, show, hide, showAll, hideAll, changed, settle, release,
+  upd, updAll, find, vis, make, input, show, hide, showAll, hideAll, changed, settle, release,
   indexes: [${indexes.map((i) => `{ columns: ${JSON.stringify(layout.indexes[i])}, first: x${i}first }`).join(', ')}],
   bucketBytes: () => [ph${indexes.map((i) => `, x${i}h`).join('')}].reduce((sum, h) => sum + h.reduce((s, c) => s + c.byteLength, 0), 0),
   reset: () => { preset(); ${indexes.map((i) => `x${i}reset();`).join(' ')} },

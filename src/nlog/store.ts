@@ -156,6 +156,8 @@ export interface StoreIndex {
 export interface StoreCode {
   /** Adds `weight` derivations to a row, creating it if need be. Recursive tables: and the rank of the body. */
   upd(...values: number[]): void;
+  /** The same for `count` rows in the scratch buffer, all with one weight. Not for tables without columns. */
+  updAll(count: number, weight: number): void;
   /** The row's ref, visible or not; 0 if there is no record. */
   find(...values: number[]): number;
   /** The row's ref if it is visible, else 0. */
@@ -185,10 +187,28 @@ export interface StoreCode {
   size(): number;
 }
 
+/**
+ * Derivations on their way into a table. A rule writes the rows that it derives here; when the buffer is
+ * full, and when the rule is done, they are counted all together. Looking up one random row after the
+ * other, each look-up waits for memory; so the buckets of all rows are read first, then the rows that
+ * they name, and only then is counted: the processor overlaps the waits. One buffer serves a whole
+ * engine, for only one rule runs at a time.
+ */
+export class Scratch {
+  static readonly ROWS = 256;
+  /** Columns (and the rank) of each row, one row after the other. */
+  readonly rows = new Int32Array(Scratch.ROWS * 66);
+  readonly hashes = new Int32Array(Scratch.ROWS);
+  readonly refs = new Int32Array(Scratch.ROWS);
+  /** Where the reads ahead leave a result, so that they are not optimised away. */
+  sink = 0;
+}
+
 /** What generated code shares with the rest. */
 export interface StoreState {
   /** Which stratum the table is of. */
   readonly stratum: number;
+  readonly scratch: Scratch;
   readonly chunks: Int32Array[];
   /** Rows touched in this transaction: ref, state before (recursive: also support and rank before). */
   readonly log: IntList;
