@@ -54,8 +54,8 @@ export function network(scale: number): Network {
   return { ports, sizes, hypervisors, members };
 }
 
-export const address = (hypervisor: number): string =>
-  `10.${(hypervisor >> 16) & 255}.${(hypervisor >> 8) & 255}.${hypervisor & 255}`;
+const ADDRESSES = Array.from({ length: 3000 }, (_, h) => `10.0.${h >> 8}.${h & 255}`);
+export const address = (hypervisor: number): string => ADDRESSES[hypervisor];
 /** The tunnel port that the switch of a hypervisor gives a tunnel: here any number that the pair decides. */
 export const tunnelPort = (from: number, to: number): number => 1 + ((from * 7919 + to) % 60_000);
 

@@ -8,6 +8,7 @@ import {
   type Layout,
   Scratch,
   type StoreCode,
+  type StoreIndex,
   type StoreState,
   VISIBLE,
 } from './store.ts';
@@ -85,9 +86,16 @@ class RuleWriter {
       const t = this.#tables(atom.table);
       const ch = this.#give('ch', t.state.chunks);
       const row = this.#row(atom, t, 'c', 'o', true);
-      inner = `for (let i = from; i < to; i++) {
-const r = refs[i], c = ${ch}[r >>> ${CHUNK_BITS}], o = r & ${CHUNK_MASK};
+      const head = `const r = refs[i], c = ${ch}[r >>> ${CHUNK_BITS}], o = r & ${CHUNK_MASK};`;
+      const ahead = this.#readAhead(atom);
+      const body = `for (let i = at; i < end; i++) {
+${head}
 ${row.open}${this.#steps(0)}${row.close}
+}`;
+      inner = `for (let at = from; at < to; at += ${Scratch.ROWS}) {
+const end = Math.min(to, at + ${Scratch.ROWS});
+${ahead === '' ? '' : `let sum = 0;\nfor (let i = at; i < end; i++) {\n${head}\n${ahead}\n}\n${this.#give('scratch', t.state.scratch)}.sink = sum;`}
+${body}
 }`;
     }
     // A row that comes to a negated atom takes derivations away.
@@ -101,6 +109,42 @@ ${this.#finish}
 return n;
 };`;
     return new Function(...this.#names, body)(...this.#given) as RuleFunction;
+  }
+
+  /**
+   * Reads ahead for the probes whose values all stand in the changed row: those of a block of rows are begun
+   * together, so that their waits for memory overlap.
+   */
+  #readAhead(start: Atom): string {
+    const place = new Map<number, number>();
+    start.args.forEach((a, i) => {
+      if (a.kind === 'var' && !place.has(a.var)) place.set(a.var, i);
+    });
+    const lines: string[] = [];
+    for (const step of this.#plan.steps) {
+      if (step.kind !== 'atom' || step.access.kind === 'scan') continue;
+      const { atom, access } = step;
+      const columns = access.kind === 'index' ? access.columns : atom.args.map((_, i) => i);
+      const keys = columns.map((k) => atom.args[k]);
+      if (
+        columns.length === 0 ||
+        !keys.every((a) => a.kind === 'const' || (a.kind === 'var' && place.has(a.var)))
+      )
+        continue;
+      const t = this.#tables(atom.table);
+      const touch = this.#give(
+        'touch',
+        access.kind === 'index' ? this.#indexOf(t, access.columns).touch : t.code.touch,
+      );
+      lines.push(
+        `sum ^= ${touch}(${keys.map((a) => (a.kind === 'var' ? `c[o + ${place.get(a.var)}]` : this.#arg(a))).join(', ')});`,
+      );
+    }
+    return lines.join('\n');
+  }
+
+  #indexOf(t: CodeTable, columns: readonly number[]): StoreIndex {
+    return t.code.indexes.find((i) => i.columns.join() === columns.join())!;
   }
 
   #give(prefix: string, value: unknown): string {

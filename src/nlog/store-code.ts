@@ -95,6 +95,11 @@ const ${p}first = (${keys.join(', ')}) => {
   }
   return 0;
 };
+const ${p}touch = (${keys.join(', ')}) => {
+  const b = ${p}bucket(${hashExpr(keys)});
+  const r = ${p}h[b >>> ${CHUNK_BITS}][b & ${CHUNK_MASK}];
+  return ch.length === 0 ? 0 : ch[r >>> ${CHUNK_BITS}][r & ${CHUNK_MASK}];
+};
 const ${p}add = (r) => {
   const d = ch[r >>> ${CHUNK_BITS}], q = r & ${CHUNK_MASK};
   ${columns.map((c, k) => `const k${k} = d[q + ${c}];`).join(' ')}
@@ -243,6 +248,11 @@ const find = (${params}) => {
   }
   return 0;
 };
+const touch = (${params}) => {
+  const b = pbucket(${hashExpr(vs)});
+  const r = ph[b >>> ${CHUNK_BITS}][b & ${CHUNK_MASK}];
+  return ch.length === 0 ? 0 : ch[r >>> ${CHUNK_BITS}][r & ${CHUNK_MASK}];
+};
 const vis = (${params}) => {
   const r = find(${params});
   return r !== 0 && (ch[r >>> ${CHUNK_BITS}][(r & ${CHUNK_MASK}) + ${state}] & ${VISIBLE}) !== 0 ? r : 0;
@@ -369,8 +379,8 @@ const release = (r) => {
   t.free = r;
 };
 return {
-  upd, updAll, find, vis, make, input, show, hide, showAll, hideAll, changed, settle, release,
-  indexes: [${indexes.map((i) => `{ columns: ${JSON.stringify(layout.indexes[i])}, first: x${i}first }`).join(', ')}],
+  upd, updAll, find, vis, touch, make, input, show, hide, showAll, hideAll, changed, settle, release,
+  indexes: [${indexes.map((i) => `{ columns: ${JSON.stringify(layout.indexes[i])}, first: x${i}first, touch: x${i}touch }`).join(', ')}],
   bucketBytes: () => [ph${indexes.map((i) => `, x${i}h`).join('')}].reduce((sum, h) => sum + h.reduce((s, c) => s + c.byteLength, 0), 0),
   reset: () => { preset(); ${indexes.map((i) => `x${i}reset();`).join(' ')} },
   size: () => pn,

@@ -150,6 +150,8 @@ export interface StoreIndex {
   readonly columns: readonly number[];
   /** First row of the group with these values, 0 if there is none. The rest follow by `next`. */
   first(...values: number[]): number;
+  /** Reads what `first` will read first, so that it is in the cache then. The result means nothing. */
+  touch(...values: number[]): number;
 }
 
 /** What is generated for each table. Functions taking values take one code per column. */
@@ -160,6 +162,8 @@ export interface StoreCode {
   updAll(count: number, weight: number): void;
   /** The row's ref, visible or not; 0 if there is no record. */
   find(...values: number[]): number;
+  /** Reads ahead for `find` and `vis`; see `StoreIndex.touch`. */
+  touch(...values: number[]): number;
   /** The row's ref if it is visible, else 0. */
   vis(...values: number[]): number;
   /** The row's ref; creates a record without derivations if there is none. */
