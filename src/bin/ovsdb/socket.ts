@@ -206,13 +206,14 @@ export class SocketTransports implements Transports {
   async #server(method: string, accept: (socket: Socket) => void): Promise<Server | TlsServer> {
     if (method !== 'pssl') return createServer(accept);
     const tls = await import('node:tls');
+    const warnings = this.#tlsLog.limited(10, 5);
     const server = tls.createServer(tlsOptions(this.#tls()), (socket) => {
       const name = socket.servername;
       if (name) this.#tlsLog.dbg(() => `connection indicated server name ${name}`);
       accept(socket);
     });
     server.on('tlsClientError', (error, socket) =>
-      this.#tlsLog.limited(10, 5).warn(`${peerName('ssl', socket)}: TLS handshake failed: ${error.message}`),
+      warnings.warn(`${peerName('ssl', socket)}: TLS handshake failed: ${error.message}`),
     );
     return server;
   }

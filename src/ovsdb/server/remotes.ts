@@ -9,7 +9,6 @@
 import type { Clock } from '../../base/clock.ts';
 import type { Logger, ModuleLog } from '../../base/log.ts';
 import { Datum, datumEquals, EMPTY, scalar, sortedDatum } from '../data/datum.ts';
-import { isSet } from '../data/type.ts';
 import type { Row, Table } from '../engine/table.ts';
 import { Transaction } from '../engine/transaction.ts';
 import { OvsdbError } from '../error.ts';
@@ -32,6 +31,9 @@ export class Remotes {
   readonly #clock: Clock;
   readonly #logger: Logger;
   readonly #log: ModuleLog;
+  readonly #rareLog: ModuleLog;
+  /** Failing attempts are repeated, their messages need not be. */
+  readonly #openLog: ModuleLog;
   readonly #names = new Set<string>();
   readonly #remotes = new Map<string, Remote>();
   /** Targets that could not be opened, and why; they are tried again now and then. */
@@ -44,6 +46,8 @@ export class Remotes {
     this.#clock = clock;
     this.#logger = log;
     this.#log = log.module('ovsdb_server');
+    this.#rareLog = this.#log.limited(1, 1);
+    this.#openLog = log.module('ovsdb_jsonrpc_server').limited(1, 5);
   }
 
   /** The names as configured, in order. */
@@ -129,7 +133,7 @@ export class Remotes {
     for (const row of this.#referenced(table, column)) {
       const target = readString(row, 'target');
       if (target === undefined || target === '') {
-        this.#log.limited(1, 1).info(`Table \`${row.table.name}' has missing or invalid \`target' column`);
+        this.#rareLog.info(`Table \`${row.table.name}' has missing or invalid \`target' column`);
         continue;
       }
       wanted.set(target, this.#rowOptions(row, target));
@@ -191,10 +195,9 @@ export class Remotes {
   }
 
   async #open(target: string, options: RemoteOptions): Promise<void> {
-    const log = this.#logger.module('ovsdb_jsonrpc_server');
     if (this.#transports.kind(target) === 'unknown') {
       this.#failed.set(target, 'unknown connection method');
-      log.err(`${target}: listen failed: Address family not supported by protocol`);
+      this.#openLog.err(`${target}: listen failed: Address family not supported by protocol`);
       return;
     }
     const remote = new Remote(target, options, this.#server, this.#transports, this.#clock, this.#logger);
@@ -203,7 +206,7 @@ export class Remotes {
     if (problem === undefined || this.#remotes.get(target) !== remote) return;
     this.#remotes.delete(target);
     this.#failed.set(target, problem);
-    log.err(`${target}: listen failed: ${problem}`);
+    this.#openLog.err(`${target}: listen failed: ${problem}`);
   }
 
   /** Lets `refresh` try again what failed. */
@@ -233,7 +236,7 @@ export class Remotes {
         this.#server.commit(transaction);
       } catch (error) {
         if (!(error instanceof OvsdbError)) throw error;
-        this.#log.limited(1, 1).dbg(`remote status not updated: ${error.message}`);
+        this.#rareLog.dbg(`remote status not updated: ${error.message}`);
       }
     }
   }
@@ -247,13 +250,7 @@ export class Remotes {
       if (column === undefined || datumEquals(row.fields[column.index], datum)) return;
       transaction.modify(row.table.rows.get(row.uuid) ?? row).fields[column.index] = datum;
     };
-    const connected = row.table.schema.columns.get('is_connected');
-    if (connected !== undefined) {
-      write(
-        'is_connected',
-        isSet(connected.type) && remote === undefined ? scalar(false) : scalar(remote?.connected ?? false),
-      );
-    }
+    write('is_connected', scalar(remote?.connected ?? false));
     const status = remote?.status() ?? new Map<string, string>();
     const column = row.table.schema.columns.get('status');
     if (column !== undefined && column.type.value !== null) {
