@@ -8,6 +8,7 @@ import type { OfPort } from '../../switch/ofproto/port.ts';
 import { registerClockCommands } from '../daemon/clock.ts';
 import type { Daemon, DaemonDefinition } from '../daemon/daemon.ts';
 import type { OptionSpec } from '../daemon/options.ts';
+import { STOCK_MODULES } from '../daemon/stock-modules.ts';
 import { SocketTransports } from '../ovsdb/socket.ts';
 import { registerSwitchCommands } from './commands.ts';
 import { Datapaths } from './datapaths.ts';
@@ -102,6 +103,11 @@ export async function startSwitch(daemon: Daemon, connector: Connector): Promise
   });
   registerSwitchCommands(daemon.commands, { vswitch, datapaths, clock, exit: () => daemon.exit() });
   registerClockCommands(clock, daemon.commands);
+  clock.onSettle(async () => {
+    // Jobs that were put off run in the next turns; a datapath elsewhere says when it is done.
+    for (const { datapath } of vswitch.backers()) await datapath.flush();
+    await new Promise<void>((resolve) => setImmediate(() => setImmediate(resolve)));
+  });
   daemon.onExit(async () => {
     await vswitch.close();
     client.close();
@@ -140,15 +146,6 @@ export const daemon: DaemonDefinition = {
   options: SWITCH_OPTIONS,
   usage: (dirs) =>
     `ovs-vswitchd: virtual switch of Weft\nusage: ovs-vswitchd [OPTIONS] [DATABASE]\nwhere DATABASE is a socket on which ovsdb-server is listening\n      (default: "unix:${dirs.run}/db.sock").\n`,
-  modules: [
-    'bridge',
-    'ofproto',
-    'ofproto_dpif',
-    'ofproto_dpif_xlate',
-    'ofproto_dpif_upcall',
-    'rconn',
-    'vconn',
-    'unixctl',
-  ],
+  modules: STOCK_MODULES,
   start,
 };

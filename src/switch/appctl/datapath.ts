@@ -4,7 +4,7 @@ import { OFPP_LOCAL } from '../../openflow/constants.ts';
 import type { Backer } from '../bridge/backer.ts';
 import type { Bridge } from '../bridge/bridge.ts';
 import type { Switch } from '../bridge/manager.ts';
-import type { Megaflow } from '../upcall/megaflow.ts';
+import { described, type Megaflow, ufidOf } from '../upcall/megaflow.ts';
 
 /** What an interface is called in dpif/show: dummies tell that they are. */
 function typeText(backer: Backer, type: string): string {
@@ -32,10 +32,21 @@ export function dpifShow(vswitch: Switch): string {
   return text;
 }
 
+/** Options of tunnels and the like; of devices polled by a thread of their own, their queues. */
 function optionsText(bridge: Bridge, name: string, type: string): string {
-  const options = bridge.interface(name)?.config.options;
-  if (options === undefined || options.size === 0 || type === 'dummy' || type === 'system') return '';
-  return `: ${[...options]
+  const options = bridge.interface(name)?.config.options ?? new Map<string, string>();
+  const shown = new Map<string, string>();
+  if (type === 'dummy-pmd') {
+    for (const queue of ['rx', 'tx']) {
+      const n = options.get(`n_${queue}q`) ?? '1';
+      shown.set(`configured_${queue}_queues`, n);
+      shown.set(`requested_${queue}_queues`, n);
+    }
+  } else if (type !== 'dummy' && type !== 'system' && type !== 'internal') {
+    for (const [key, value] of options) shown.set(key, value);
+  }
+  if (shown.size === 0) return '';
+  return `: ${[...shown]
     .map(([key, value]) => `${key}=${value}`)
     .sort()
     .join(', ')}`;
@@ -67,8 +78,13 @@ export function dpctlDumpFlows(vswitch: Switch, now: number, args: readonly stri
   const { options, words } = readOptions(args);
   const names = words.filter((word) => !word.startsWith('type=') && !word.startsWith('filter='));
   const backer = backerNamed(vswitch, names[0]);
-  const text = dump(backer, now, options, () => true);
-  return text;
+  return dump(
+    backer,
+    now,
+    options,
+    () => true,
+    (megaflow) => ({ ufid: ufidOf(megaflow), layer: 'ovs' }),
+  );
 }
 
 /** The datapath of that name ("ovs-dummy", "dummy@ovs-dummy"), or the only one there is. */
@@ -89,7 +105,7 @@ export function backerNamed(vswitch: Switch, name: string | undefined): Backer {
 
 function readOptions(args: readonly string[]): { options: DumpOptions; words: string[] } {
   let verbose = false;
-  let names = false;
+  let names: boolean | null = null;
   const words: string[] = [];
   for (const arg of args) {
     if (arg === '-m' || arg === '--more') verbose = true;
@@ -97,7 +113,7 @@ function readOptions(args: readonly string[]): { options: DumpOptions; words: st
     else if (arg === '--no-names') names = false;
     else words.push(arg);
   }
-  return { options: { verbose, names: names }, words };
+  return { options: { verbose, names: names ?? verbose }, words };
 }
 
 function dump(
@@ -105,6 +121,7 @@ function dump(
   now: number,
   options: DumpOptions,
   wanted: (megaflow: Megaflow) => boolean,
+  extra: (megaflow: Megaflow) => { ufid?: Uint8Array; layer?: string } = () => ({}),
 ): string {
   const { datapath, slowPath } = backer;
   const portNames = new Map(datapath.ports().map((port) => [port.port, port.name]));
@@ -112,25 +129,15 @@ function dump(
   const lines: string[] = [];
   for (const megaflow of slowPath.megaflows()) {
     if (!wanted(megaflow)) continue;
-    const { key, mask, actions } = megaflow;
     const stats = datapath.flowStats(megaflow.id);
     lines.push(
-      formatFlow({ key, mask, actions, stats, ufid: ufidOf(megaflow), layer: 'ovs' }, now, {
+      formatFlow({ ...described(megaflow), stats, ...extra(megaflow) }, now, {
         verbose: options.verbose,
         portName,
       }),
     );
   }
   return lines.map((line) => `${line}\n`).join('');
-}
-
-/** 16 bytes that name a megaflow while it is installed. */
-function ufidOf(megaflow: Megaflow): Uint8Array {
-  const bytes = new Uint8Array(16);
-  const view = new DataView(bytes.buffer);
-  view.setFloat64(0, megaflow.created);
-  view.setUint32(12, megaflow.id);
-  return bytes;
 }
 
 /** `dpctl/show [DP...]`. */

@@ -2,18 +2,23 @@ import { WeftError } from '../../base/errors.ts';
 import { composePacket } from '../../datapath/packet/compose.ts';
 import { extractFlow } from '../../datapath/packet/extract.ts';
 import { Packet } from '../../datapath/packet/packet.ts';
-import { formatActions as formatDpActions, parseKey } from '../../datapath/text/index.ts';
+import { formatActions as formatDpActions, NO_PORT, parseKey } from '../../datapath/text/index.ts';
+import type { DpAction } from '../../datapath/types.ts';
 import { formatFlow, formatMegaflow } from '../../flow/flow-text.ts';
 import {
+  CS_NEW,
+  CS_TRACKED,
   FLOW_WORDS,
   type Flow,
   newFlow,
   W_ACTSET_OUTPUT,
   W_CT_IPV6_DST,
   W_CT_NW_SRC,
+  W_CT_STATE,
   W_CT_TP,
   W_ETH,
   W_IN_PORT,
+  W_RECIRC_ID,
   W_TCP_FLAGS,
   W_TUN_ID,
   W_TUN_METADATA_PRESENT,
@@ -22,21 +27,26 @@ import { parseMatch } from '../../flow/match-parse.ts';
 import type { PortNames } from '../../flow/port-text.ts';
 import { parseActions } from '../../openflow/actions/index.ts';
 import type { Action } from '../../openflow/actions/types.ts';
-import { OFPP_UNSET } from '../../openflow/constants.ts';
+import { OFPP_NONE, OFPP_UNSET } from '../../openflow/constants.ts';
 import type { Backer } from '../bridge/backer.ts';
 import type { Switch } from '../bridge/manager.ts';
 import type { Ofproto } from '../ofproto/ofproto.ts';
+import type { FrozenState } from '../xlate/frozen.ts';
 import { renderTrace, TraceSink } from '../xlate/report.ts';
 import { translate } from '../xlate/translate.ts';
-import type { XlateError, XlateOutput } from '../xlate/types.ts';
+import type { Fork, XlateError, XlateOutput } from '../xlate/types.ts';
+import { addressesText, applyNat, ctStateText, parseCtState } from './conntrack-words.ts';
 import { actionPortNames, portNamesOf } from './names.ts';
 
 interface Subject {
+  readonly backer: Backer;
   readonly ofproto: Ofproto;
   /** OpenFlow ports. */
   readonly flow: Flow;
   readonly packet: Uint8Array | null;
   readonly names: boolean;
+  /** What conntrack shall say of the packet, each time that it comes back (`--ct-next`). */
+  readonly ctStates: readonly number[];
 }
 
 const fail = (text: string): never => {
@@ -45,7 +55,8 @@ const fail = (text: string): never => {
 
 /**
  * `ofproto/trace [OPTIONS] [DP] ODP_FLOW [PACKET]`, `ofproto/trace [OPTIONS] BRIDGE BR_FLOW [PACKET]`: what
- * the pipeline would do to a packet, table by table, and why.
+ * the pipeline would do to a packet, table by table, and why. A real packet (PACKET or `-generate`) has
+ * all effects that it would have if it came in, but that it isn't sent anywhere.
  */
 export function trace(vswitch: Switch, args: readonly string[]): string {
   return explain(parseSubject(vswitch, args), undefined);
@@ -67,14 +78,47 @@ export function tracePacketOut(vswitch: Switch, args: readonly string[]): string
   return explain(subject, actions);
 }
 
+/** Packets that conntrack forks while they are traced: so many are followed, should they fork for ever. */
+const MAX_FORKS = 64;
+
 function explain(subject: Subject, actions: readonly Action[] | undefined): string {
-  const { ofproto, flow, packet, names } = subject;
+  const { ofproto, backer } = subject;
+  const forks: Fork[] = [];
+  let text = explainOne(subject, subject.flow, actions, undefined, forks);
+  for (let i = 0; i < forks.length && i < MAX_FORKS; i++) {
+    const fork = forks[i];
+    const { heading, flow } = resume(fork, subject.ctStates.at(i));
+    const frozen = backer.slowPath.recircIds.get(fork.recircId);
+    text += heading + explainOne(subject, flow, undefined, frozen, forks);
+  }
+  for (const fork of forks) ofproto.recircIds.release(fork.recircId);
+  return text.endsWith('\n') ? text : `${text}\n`;
+}
+
+/** One way through the pipeline. The caller releases the recirculation ids of `forks`. */
+function explainOne(
+  subject: Subject,
+  flow: Flow,
+  actions: readonly Action[] | undefined,
+  frozen: FrozenState | undefined,
+  forks: Fork[],
+): string {
+  const { ofproto, packet, names, backer } = subject;
   const ports = names ? portNamesOf(ofproto) : undefined;
   const initial = flow.slice();
   initial[W_ACTSET_OUTPUT] = OFPP_UNSET;
   const sink = new TraceSink();
-  const tcpFlags = flow[W_TCP_FLAGS] >>> 16;
-  const out = translate({ ofproto, flow, packet, tcpFlags, actions, effects: false, trace: sink });
+  const out = translate({
+    ofproto,
+    flow,
+    packet,
+    tcpFlags: flow[W_TCP_FLAGS] >>> 16,
+    actions,
+    frozen,
+    effects: packet !== null,
+    trace: sink,
+    forks,
+  });
   const unchanged = out.finalFlow.every((word, i) => word === initial[i]);
   let text = `Flow: ${formatFlow(initial, { ports })}\n`;
   text += renderTrace(sink.roots);
@@ -84,8 +128,48 @@ function explain(subject: Subject, actions: readonly Action[] | undefined): stri
   text += `Datapath actions: ${formatDpActions(out.actions, { portName })}`;
   if (out.error !== 'ok') text += `\nTranslation failed (${ERROR_TEXT[out.error]}), packet is dropped.\n`;
   else if (out.slow.size > 0) text += slowText(out);
-  for (const id of out.recircs) ofproto.recircIds.release(id);
-  return text.endsWith('\n') ? text : `${text}\n`;
+  if (packet !== null && out.error === 'ok') {
+    const dpKey = flow.slice();
+    dpKey[W_IN_PORT] = ofproto.port(flow[W_IN_PORT])?.dpPort ?? NO_PORT;
+    const staying = withoutSending(out.actions);
+    if (staying.length > 0) backer.datapath.execute({ packet, flow: dpKey, actions: staying });
+  }
+  const kept = new Set(forks.map((fork) => fork.recircId));
+  for (const id of out.recircs) {
+    // A fork's own reference lives until it has been followed.
+    if (!kept.delete(id)) ofproto.recircIds.release(id);
+  }
+  return text;
+}
+
+/** What a trace carries out: not what would leave the switch or come back. */
+function withoutSending(actions: readonly DpAction[]): DpAction[] {
+  return actions.flatMap((action): DpAction[] => {
+    if (action.type === 'output' || action.type === 'recirc') return [];
+    if (action.type === 'clone') return [{ ...action, actions: withoutSending(action.actions) }];
+    return [action];
+  });
+}
+
+const RULER = '='.repeat(79);
+
+/** The forked packet as it comes back, with the verdict that is assumed. */
+function resume(fork: Fork, ctState: number | undefined): { heading: string; flow: Flow } {
+  const flow = fork.flow.slice();
+  flow[W_RECIRC_ID] = fork.recircId;
+  const state = ctState ?? CS_TRACKED | CS_NEW;
+  flow[W_CT_STATE] = ((state << 24) | (flow[W_CT_STATE] & 0xff0000) | fork.zone) >>> 0;
+  let heading = `\n\n${RULER}\nrecirc(0x${fork.recircId.toString(16)})`;
+  heading +=
+    ctState === undefined
+      ? ' - resume conntrack with default ct_state=trk|new (use --ct-next to customize)\n'
+      : ` - resume conntrack with ct_state=${ctStateText(ctState)}\n`;
+  if (fork.nat !== null) {
+    heading += `Replacing src/dst IP/ports to simulate NAT:\n Initial flow: ${addressesText(flow, fork.nat)}\n`;
+    applyNat(flow, fork.nat);
+    heading += ` Modified flow: ${addressesText(flow, fork.nat)}\n`;
+  }
+  return { heading: `${heading}${RULER}\n\n`, flow };
 }
 
 function dpPortName(ofproto: Ofproto, dpPort: number): string | undefined {
@@ -128,6 +212,7 @@ function parseSubject(vswitch: Switch, args: readonly string[]): Subject {
   let generate = false;
   let names = false;
   let payload: Uint8Array | number = 64;
+  const ctStates: number[] = [];
   const words: string[] = [];
   for (let i = 0; i < args.length; i++) {
     const arg = args[i];
@@ -138,7 +223,7 @@ function parseSubject(vswitch: Switch, args: readonly string[]): Subject {
     else if (arg === '--l7-len') {
       payload = Number.parseInt(next(), 10) || 0;
       if (payload > 64000) fail(`${args[i]}: too much L7 data`);
-    } else if (arg === '--ct-next') next();
+    } else if (arg === '--ct-next') ctStates.push(parseCtState(next()));
     else if (arg.startsWith('-')) fail(`${arg}: unknown option`);
     else if (words.length >= 3) fail('too many arguments');
     else words.push(arg);
@@ -152,15 +237,18 @@ function parseSubject(vswitch: Switch, args: readonly string[]): Subject {
   if (words.length !== 1 && words.length !== 2) fail('Syntax error');
   const flowText = words.at(-1) ?? '';
   const subject = parseDatapathFlow(vswitch, words, flowText) ?? parseBridgeFlow(vswitch, words, flowText);
-  const { ofproto, flow } = subject;
+  const { ofproto, backer } = subject;
+  let { flow } = subject;
   if (packet !== null) {
     const extracted = newFlow();
     extractFlow(new Packet(packet), extracted);
     extracted[W_IN_PORT] = flow[W_IN_PORT];
-    return { ofproto, flow: withMetadata(extracted, flow), packet, names };
+    flow = withMetadata(extracted, flow);
+  } else if (generate) {
+    packet = composePacket(flow, { payload });
   }
-  if (generate) packet = composePacket(flow, { payload });
-  return { ofproto, flow, packet, names };
+  flow = backer.slowPath.limitVlans(flow);
+  return { ofproto, backer, flow, packet, names, ctStates };
 }
 
 /** Words of a key that don't come from the packet's bytes. */
@@ -182,7 +270,7 @@ function parseDatapathFlow(
   vswitch: Switch,
   words: readonly string[],
   text: string,
-): { ofproto: Ofproto; flow: Flow } | null {
+): { ofproto: Ofproto; backer: Backer; flow: Flow } | null {
   let backer: Backer | undefined;
   if (words.length === 2) {
     backer = vswitch.backer(words[0].replace(/^ovs-/, ''));
@@ -208,21 +296,24 @@ function parseDatapathFlow(
   if (port === undefined) return fail('Invalid datapath flow');
   const flow = key.slice();
   flow[W_IN_PORT] = port.ofPort;
-  return { ofproto: port.ofproto, flow };
+  return { ofproto: port.ofproto, backer, flow };
 }
 
 function parseBridgeFlow(
   vswitch: Switch,
   words: readonly string[],
   text: string,
-): { ofproto: Ofproto; flow: Flow } {
+): { ofproto: Ofproto; backer: Backer; flow: Flow } {
   const bridge = vswitch.bridge(words[0]);
   if (bridge === undefined) return fail(`${words[0]}: unknown bridge`);
   const ports: PortNames = portNamesOf(bridge.ofproto);
   try {
-    return { ofproto: bridge.ofproto, flow: parseMatch(text, { ports }).flow.slice() };
+    const match = parseMatch(text, { ports });
+    const flow = match.flow.slice();
+    if (match.mask[W_IN_PORT] === 0) flow[W_IN_PORT] = OFPP_NONE;
+    return { ofproto: bridge.ofproto, backer: bridge.backer, flow };
   } catch (error) {
-    return fail(`bad OpenFlow flow syntax: ${error instanceof Error ? error.message : String(error)}`);
+    return fail(`Bad openflow flow syntax: ${error instanceof Error ? error.message : String(error)}`);
   }
 }
 

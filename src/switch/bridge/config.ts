@@ -30,6 +30,8 @@ export interface PortConfig {
   readonly uuid: string;
   readonly name: string;
   readonly settings: BundleSettings;
+  /** DSCP (0 to 63) that packets of a queue are marked with when they leave, by queue. */
+  readonly queueDscp: ReadonlyMap<number, number>;
   readonly interfaces: readonly InterfaceConfig[];
 }
 
@@ -113,8 +115,20 @@ function readPort(db: Db, bridge: string, row: Row<'Port'>, taken: Set<string>):
     uuid: row._uuid,
     name: row.name,
     settings: readVlan(row),
+    queueDscp: readQueueDscp(db, row),
     interfaces: interfaces.sort((a, b) => compareText(a.name, b.name)),
   };
+}
+
+function readQueueDscp(db: Db, row: Row<'Port'>): Map<number, number> {
+  const dscp = new Map<number, number>();
+  const qos = row.qos === null ? undefined : db.table('QoS').get(row.qos);
+  if (qos === undefined || qos.type === '') return dscp;
+  for (const [id, uuid] of qos.queues) {
+    const queue = db.table('Queue').get(uuid);
+    if (queue !== undefined && queue.dscp !== null) dscp.set(id, queue.dscp & 0x3f);
+  }
+  return dscp;
 }
 
 function readInterface(bridge: string, row: Row<'Interface'>): InterfaceConfig {
@@ -138,6 +152,7 @@ function localPort(bridge: string): PortConfig {
     uuid: '',
     name: bridge,
     settings: DEFAULT_BUNDLE,
+    queueDscp: new Map(),
     interfaces: [
       {
         uuid: '',
@@ -154,19 +169,16 @@ function localPort(bridge: string): PortConfig {
   };
 }
 
-/** VLAN mode as vswitchd.conf.db(5) has it: `vlan_mode`, else by which of tag and trunks are given. */
+/** VLAN mode as vswitchd.conf.db(5) has it: `vlan_mode`, else "access" where there is a tag. */
 function readVlan(row: Row<'Port'>): BundleSettings {
   const mode: VlanMode =
-    (row.vlan_mode as VlanMode | null) ??
-    (row.tag !== null ? (row.trunks.length > 0 ? 'native-tagged' : 'access') : 'trunk');
+    (row.vlan_mode as VlanMode | null) ?? (row.tag !== null && row.tag >= 0 ? 'access' : 'trunk');
   const tag = row.tag !== null && row.tag >= 0 && row.tag <= 4095 ? row.tag : 0;
-  // A native VLAN is always carried, whether or not it is among the trunks.
-  const trunks = row.trunks.length > 0 && mode !== 'access' ? vlanBits(row.trunks) : null;
   const priority = row.other_config.get('priority-tags');
   return {
     vlanMode: mode,
     vlan: mode === 'trunk' ? 0 : tag,
-    trunks: mode === 'dot1q-tunnel' ? null : trunks,
+    trunks: trunkBits(mode, tag, row.trunks),
     cvlans: mode === 'dot1q-tunnel' && row.cvlans.length > 0 ? vlanBits(row.cvlans) : null,
     qinqEthertype: row.other_config.get('qinq-ethtype') === '802.1q' ? 0x8100 : 0x88a8,
     priorityTags:
@@ -177,6 +189,18 @@ function readVlan(row: Row<'Port'>): BundleSettings {
           : 'no',
     protected: row.protected,
   };
+}
+
+/** VLANs that the port carries tagged, or null for all. */
+function trunkBits(mode: VlanMode, tag: number, trunks: readonly number[]): Uint8Array | null {
+  if (mode === 'access' || mode === 'dot1q-tunnel') return null;
+  const listed = trunks.length > 0 ? vlanBits(trunks) : null;
+  if (mode === 'trunk' || tag === 0) return listed;
+  // The native VLAN is always carried; what has no tag belongs to it, so VLAN 0 is not.
+  const bits = listed ?? new Uint8Array(512).fill(0xff);
+  bits[tag >> 3] |= 1 << (tag & 7);
+  bits[0] &= ~1;
+  return bits;
 }
 
 function vlanBits(vlans: readonly number[]): Uint8Array {

@@ -1,7 +1,9 @@
 import type { Clock, Timer } from '../../base/clock.ts';
 import type { Logger, ModuleLog } from '../../base/log.ts';
+import { N_VLANS } from '../../flow/layout.ts';
 import type { Client, OpenVSwitchSchema } from '../../ovsdb/index.ts';
 import type { OpenFlowConfig, OpenFlowSide } from '../conn/types.ts';
+import type { MacEntry } from '../ofproto/mac-table.ts';
 import { Ofproto } from '../ofproto/ofproto.ts';
 import { SlowPath } from '../upcall/slow-path.ts';
 import { RecircIds } from '../xlate/frozen.ts';
@@ -179,12 +181,13 @@ export class Switch implements StatusSource {
       this.#log.err(`failed to create bridge ${config.name}: ${reason}`);
       return null;
     }
-    const ofproto = new Ofproto({
+    const ofproto: Ofproto = new Ofproto({
       name: config.name,
       clock: this.#options.clock,
       log: this.#options.log.module('ofproto_dpif_xlate'),
       recircIds: backer.slowPath.recircIds,
       onChange: () => backer.slowPath.changed(),
+      onStationsGone: (stations) => this.#forget(backer, ofproto, stations),
     });
     const openflow = this.#options.makeOpenFlow(ofproto, backer.slowPath);
     ofproto.attach(openflow);
@@ -201,6 +204,14 @@ export class Switch implements StatusSource {
     return bridge;
   }
 
+  /** The stations' traffic may have come through other bridges, which must not send theirs into nowhere. */
+  #forget(backer: Backer, from: Ofproto, stations: readonly MacEntry[]): void {
+    for (const bridge of this.#bridges.values()) {
+      if (bridge.backer !== backer || bridge.ofproto === from) continue;
+      for (const { mac, vlan } of stations) bridge.ofproto.macs.remove(mac, vlan);
+    }
+  }
+
   #openBacker(type: string): Backer {
     const known = this.#backers.get(type);
     if (known !== undefined) return known;
@@ -209,7 +220,7 @@ export class Switch implements StatusSource {
       datapath,
       recircIds: new RecircIds(),
       clock: this.#options.clock,
-      log: this.#options.log.module('ofproto_dpif_upcall'),
+      log: this.#options.log,
       defer: this.#options.defer,
       packetIn: (packetIn) => this.#bridges.get(packetIn.ofproto.name)?.openflow.packetIn(packetIn),
     });
@@ -240,6 +251,7 @@ export class Switch implements StatusSource {
       limit: intOf(other.get('mac-table-size'), 0, 1_000_000) ?? 8192,
       floodVlans: config.floodVlans,
     });
+    this.#markQueues(bridge, config);
     const forwardBpdu = other.get('forward-bpdu') === 'true';
     if (forwardBpdu !== ofproto.forwardBpdu) {
       ofproto.forwardBpdu = forwardBpdu;
@@ -268,7 +280,35 @@ export class Switch implements StatusSource {
       maxIdle: intOf(general.get('max-idle'), 500, 2 ** 31) ?? 10_000,
       flowLimit: intOf(general.get('flow-limit'), 0, 2 ** 31) ?? 200_000,
       maxRevalidator: intOf(general.get('max-revalidator'), 100, 2 ** 31) ?? 500,
+      vlanLimit: vlanLimitOf(general.get('vlan-limit')),
     };
+  }
+
+  /**
+   * Queues are told to the device by the packet's skb_priority: the handle of a class of the host's
+   * qdisc ("1:<queue + 1>"), and where no host is behind, the queue's own number.
+   */
+  #markQueues(bridge: Bridge, config: BridgeConfig): void {
+    const { ofproto } = bridge;
+    const priorityOf =
+      config.datapathType === 'system' && !bridge.backer.datapath.type.startsWith('dummy')
+        ? (queue: number) => (queue < 0xf000 ? 0x10000 | (queue + 1) : null)
+        : (queue: number) => queue;
+    ofproto.queueLookup = (_port, queue) => priorityOf(queue);
+    for (const port of config.ports) {
+      for (const iface of port.interfaces) {
+        const live = bridge.interface(iface.name)?.port;
+        if (live === undefined || live === null) continue;
+        const dscp = new Map<number, number>();
+        for (const [queue, value] of port.queueDscp) {
+          const priority = priorityOf(queue);
+          if (priority !== null) dscp.set(priority, value << 2);
+        }
+        if (sameEntries(live.dscpByPriority, dscp)) continue;
+        live.dscpByPriority = dscp;
+        ofproto.portsChanged();
+      }
+    }
   }
 
   /** The bridge's own MAC: other_config:hwaddr, else the lowest among its ports', else its device's. */
@@ -342,8 +382,18 @@ export class Switch implements StatusSource {
   }
 }
 
+/** other_config:vlan-limit: one tag by default, 0 for as many as can be. */
+function vlanLimitOf(text: string | undefined): number {
+  const limit = intOf(text, 0, N_VLANS) ?? 1;
+  return limit === 0 ? N_VLANS : limit;
+}
+
 function sameDatapath(a: { readonly ofproto: Ofproto }, b: { readonly ofproto: Ofproto }): boolean {
   return a.ofproto.recircIds === b.ofproto.recircIds;
+}
+
+function sameEntries(a: ReadonlyMap<number, number>, b: ReadonlyMap<number, number>): boolean {
+  return a.size === b.size && [...a].every(([key, value]) => b.get(key) === value);
 }
 
 function intOf(text: string | undefined, min: number, max: number): number | null {

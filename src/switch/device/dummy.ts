@@ -9,7 +9,7 @@ export class DummyDevice implements NetDevice {
   readonly type: string;
   mac: Uint8Array;
   mtu = 1500;
-  adminUp = false;
+  adminUp = true;
   #carrier = true;
   linkResets = 0;
   ifindex: number;

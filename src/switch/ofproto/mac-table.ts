@@ -165,10 +165,12 @@ export class MacTable {
     this.generation++;
   }
 
-  /** Forgets all stations behind a bundle that goes away or changes VLAN. */
-  flushBundle(bundle: Bundle): void {
-    for (const entry of [...(this.#perBundle.get(bundle)?.values() ?? [])]) this.#remove(entry);
+  /** Forgets all stations behind a bundle that goes away or changes VLAN; they are returned. */
+  flushBundle(bundle: Bundle): MacEntry[] {
+    const gone = [...(this.#perBundle.get(bundle)?.values() ?? [])];
+    for (const entry of gone) this.#remove(entry);
     this.#perBundle.delete(bundle);
+    return gone;
   }
 
   /** Removes what is past its time. */

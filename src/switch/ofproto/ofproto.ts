@@ -10,7 +10,7 @@ import type { TableMiss } from '../../openflow/messages/table.ts';
 import type { RecircIds } from '../xlate/frozen.ts';
 import type { CacheEntry, TrafficStats } from '../xlate/types.ts';
 import type { Group } from './group.ts';
-import { MacTable } from './mac-table.ts';
+import { type MacEntry, MacTable } from './mac-table.ts';
 import { Bundle, type OfPort } from './port.ts';
 import { FF_HIDDEN, Rule } from './rule.ts';
 
@@ -83,6 +83,8 @@ export interface OfprotoOptions {
   readonly recircIds: RecircIds;
   /** Called when forwarding decisions made earlier may be wrong now. */
   readonly onChange: (reason: 'tables' | 'ports' | 'macs') => void;
+  /** Stations that were behind a bundle which is no more: bridges that are wired to this one knew them too. */
+  readonly onStationsGone?: (stations: readonly MacEntry[]) => void;
 }
 
 /**
@@ -97,6 +99,7 @@ export class Ofproto {
   readonly macs: MacTable;
   readonly #log: ModuleLog;
   readonly #onChange: OfprotoOptions['onChange'];
+  readonly #onStationsGone: (stations: readonly MacEntry[]) => void;
   readonly #ports = new Map<number, OfPort>();
   #sortedPorts: OfPort[] = [];
   readonly #bundles = new Map<string, Bundle>();
@@ -122,6 +125,7 @@ export class Ofproto {
     this.recircIds = options.recircIds;
     this.#log = options.log;
     this.#onChange = options.onChange;
+    this.#onStationsGone = options.onStationsGone ?? (() => {});
     this.macs = new MacTable(options.clock);
     this.missRule = this.#internalRule([
       {
@@ -203,7 +207,8 @@ export class Ofproto {
     for (const port of bundle.ports) port.bundle = null;
     bundle.ports.length = 0;
     this.#bundles.delete(bundle.name);
-    this.macs.flushBundle(bundle);
+    const gone = this.macs.flushBundle(bundle);
+    if (gone.length > 0) this.#onStationsGone(gone);
     this.#onChange('ports');
   }
 

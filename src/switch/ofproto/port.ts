@@ -32,6 +32,8 @@ export class OfPort {
   bundle: Bundle | null = null;
   /** Patch port's other end, if that exists. */
   peer: OfPort | null = null;
+  /** DSCP in place in the TOS byte, by the skb_priority of the queue that a packet leaves through. */
+  dscpByPriority: ReadonlyMap<number, number> = new Map();
   readonly counters: VirtualCounters = { rxPackets: 0, rxBytes: 0, txPackets: 0, txBytes: 0 };
   /** Clock.now() when the port was made. */
   readonly created: number;
@@ -68,7 +70,7 @@ export interface BundleSettings {
   readonly vlanMode: VlanMode;
   /** Access or native VLAN, 0 to 4095. */
   readonly vlan: number;
-  /** VLANs that a trunk carries, one bit each (512 bytes); null: all. */
+  /** VLANs that a trunk or native port carries tagged, one bit each (512 bytes); null: all. */
   readonly trunks: Uint8Array | null;
   /** Customer VLANs that a dot1q-tunnel port takes; null: all. */
   readonly cvlans: Uint8Array | null;
@@ -108,12 +110,11 @@ export class Bundle {
     const s = this.settings;
     switch (s.vlanMode) {
       case 'access':
-        return vid === s.vlan;
+        return vid === s.vlan && cvid === 0;
       case 'trunk':
-        return this.trunksVlan(vid);
       case 'native-tagged':
       case 'native-untagged':
-        return vid === s.vlan || this.trunksVlan(vid);
+        return this.trunksVlan(vid);
       case 'dot1q-tunnel':
         return vid === s.vlan && this.allowsCvlan(cvid);
     }

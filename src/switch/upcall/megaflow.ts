@@ -13,6 +13,8 @@ export interface Megaflow {
   /** The datapath's key, masked. */
   readonly key: Flow;
   readonly mask: Flow;
+  /** Key of the packet that it was made for, all bits: what dumps show. */
+  readonly packetKey: Flow;
   /** The key with OpenFlow ports, as it is translated. */
   readonly flow: Flow;
   actions: readonly DpAction[];
@@ -54,4 +56,19 @@ function sameValue(a: unknown, b: unknown): boolean {
 export function isSubsetMask(inner: Flow, outer: Flow): boolean {
   for (let i = 0; i < inner.length; i++) if ((inner[i] & ~outer[i]) !== 0) return false;
   return true;
+}
+
+/** 16 bytes that name a megaflow while it is installed. */
+export function ufidOf(megaflow: Megaflow): Uint8Array {
+  const bytes = new Uint8Array(16);
+  const view = new DataView(bytes.buffer);
+  view.setFloat64(0, megaflow.created);
+  view.setUint32(12, megaflow.id);
+  return bytes;
+}
+
+/** A megaflow as dumps show it: with the packet's own values where bits are wildcarded. */
+export function described(megaflow: Megaflow): { key: Flow; mask: Flow; actions: readonly DpAction[] } {
+  const { packetKey, mask, actions } = megaflow;
+  return { key: packetKey, mask, actions };
 }

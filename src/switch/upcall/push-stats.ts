@@ -3,7 +3,12 @@ import type { Megaflow } from './megaflow.ts';
 
 /** Credits what a megaflow has carried to all that its packets pass: the translation cache, run again. */
 export function pushStats(megaflow: Megaflow, stats: TrafficStats): void {
-  for (const entry of megaflow.cache) applyEntry(entry, stats);
+  applyEntries(megaflow.cache, stats);
+}
+
+/** Runs a translation cache for some packets. */
+export function applyEntries(cache: readonly CacheEntry[], stats: TrafficStats): void {
+  for (const entry of cache) applyEntry(entry, stats);
 }
 
 function applyEntry(entry: CacheEntry, stats: TrafficStats): void {

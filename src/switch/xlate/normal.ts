@@ -83,6 +83,7 @@ export function normal(ctx: XlateContext): void {
   const entry = macs.lookup(dst, vlan);
   if (entry === null) {
     ctx.report('detail', 'no learned MAC for destination, flooding');
+    seeInnerVid(ctx);
     for (const out of ctx.ofproto.bundles()) {
       if (out !== inBundle && out.floodable && out.includesVlan(vlan, tags[1].vid))
         outputNormal(ctx, out, tags);
@@ -93,6 +94,11 @@ export function normal(ctx: XlateContext): void {
   } else {
     ctx.report('detail', 'learned port is input port, dropping');
   }
+}
+
+/** Which ports a flooded packet goes to depends on its inner VLAN too. */
+function seeInnerVid(ctx: XlateContext): void {
+  if (b.hasTag(ctx.input.flow, 1)) ctx.wc[W_VLAN + 1] |= 0x0fff | VLAN_CFI;
 }
 
 /** The bundle by which a packet came in, or null where the port is unknown or in none. */

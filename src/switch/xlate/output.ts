@@ -8,6 +8,7 @@ import {
   W_NW,
   W_PACKET_TYPE,
   W_REG,
+  W_SKB_PRIORITY,
   W_TUN_ID,
   W_TUN_METADATA_PRESENT,
   W_TUN_TP,
@@ -16,10 +17,13 @@ import {
 import { OFPP_UNSET, PC_NO_FLOOD, PC_NO_FWD, PC_NO_RECV } from '../../openflow/constants.ts';
 import type { OfPort } from '../ofproto/port.ts';
 import { runActionSet } from './action-set.ts';
+import { setTos } from './bits.ts';
 import { cloneActions } from './clone.ts';
 import type { XlateContext } from './context.ts';
 import { finishFreezing } from './freeze.ts';
 import { tableAction } from './table.ts';
+
+const DSCP_MASK = 0xfc;
 
 /** Sends the packet as it is now out of a port. */
 export function outputToPort(ctx: XlateContext, ofPort: number, last: boolean, truncate = false): void {
@@ -50,11 +54,21 @@ export function outputToPort(ctx: XlateContext, ofPort: number, last: boolean, t
 
   const vlans = ctx.flow.slice(W_VLAN, W_VLAN + 2);
   const nw = ctx.flow[W_NW];
+  if (port.dscpByPriority.size > 0) markDscp(ctx, port);
   ctx.commit();
   ctx.actions.push({ type: 'output', port: port.dpPort });
   ctx.outputs++;
   ctx.flow.set(vlans, W_VLAN);
   ctx.flow[W_NW] = nw;
+}
+
+/** The queue that a packet leaves through may have a DSCP of its own. */
+function markDscp(ctx: XlateContext, port: OfPort): void {
+  ctx.wc[W_SKB_PRIORITY] = 0xffffffff;
+  const tos = port.dscpByPriority.get(ctx.flow[W_SKB_PRIORITY]);
+  if (tos === undefined) return;
+  ctx.wc[W_NW] |= DSCP_MASK << 16;
+  setTos(ctx.flow, tos, DSCP_MASK);
 }
 
 /** Sends the packet out of all ports but that by which it came; `all` goes even where flooding is off. */

@@ -1,6 +1,6 @@
 import type { DpAction, SlowPathReason } from '../../datapath/types.ts';
 import type { Flow } from '../../flow/layout.ts';
-import type { Action } from '../../openflow/actions/types.ts';
+import type { Action, ActionOf } from '../../openflow/actions/types.ts';
 import type { Group } from '../ofproto/group.ts';
 import type { Ofproto } from '../ofproto/ofproto.ts';
 import type { Bundle, OfPort } from '../ofproto/port.ts';
@@ -57,6 +57,14 @@ export type CacheEntry =
   | { readonly type: 'learn'; readonly apply: () => void }
   | { readonly type: 'group'; readonly group: Group; readonly bucket: number | null };
 
+/** A packet that goes through conntrack and comes back with its verdict. */
+export interface Fork {
+  readonly recircId: number;
+  readonly flow: Flow;
+  readonly zone: number;
+  readonly nat: ActionOf<'nat'> | null;
+}
+
 /** What is given to a translation. Nothing in it is changed, but for what `effects` says. */
 export interface XlateInput {
   readonly ofproto: Ofproto;
@@ -78,6 +86,8 @@ export interface XlateInput {
   /** Collect what to credit later. */
   readonly cache?: CacheEntry[];
   readonly trace?: TraceSink;
+  /** Collects the packets that conntrack will bring back, for a trace that goes on with them. */
+  readonly forks?: Fork[];
   readonly inPacketOut?: boolean;
   /** Version of the tables to look in; default: the newest. */
   readonly version?: number;

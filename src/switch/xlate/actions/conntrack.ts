@@ -53,7 +53,7 @@ export function translateCt(ctx: XlateContext, action: ActionOf<'ct'>): Outcome 
     ctx.freezing = true;
     const actions = ctx.frozenActions;
     ctx.frozenActions = [];
-    freezeAt(ctx, action.recircTable);
+    fork(ctx, action.recircTable, zone, nat);
     ctx.frozenActions = actions;
   }
   ctx.flow[W_CT_MARK] = oldMark;
@@ -61,6 +61,17 @@ export function translateCt(ctx: XlateContext, action: ActionOf<'ct'>): Outcome 
   ctx.conntracked = false;
   ctx.clearConntrack();
   return 'next';
+}
+
+/** A copy of the packet comes back with conntrack's verdict and goes on in `table`. */
+function fork(ctx: XlateContext, table: number, zone: number, nat: ActionOf<'nat'> | null): void {
+  const recircId = freezeAt(ctx, table);
+  if (recircId === 0 || !ctx.tracing) return;
+  ctx.input.forks?.push({ recircId, flow: ctx.flow.slice(), zone, nat });
+  ctx.report(
+    'detail',
+    `A clone of the packet is forked to recirculate. The forked pipeline will be resumed at table ${table}.`,
+  );
 }
 
 function natOf(nat: ActionOf<'nat'>): {
