@@ -1,5 +1,6 @@
 import type { Clock, Timer } from '../../base/clock.ts';
 import type { ModuleLog } from '../../base/log.ts';
+import { RequestAssembler } from '../../openflow/assembler.ts';
 import { decodeMessage, encodeMessage, errorMessage, errorReply } from '../../openflow/codec.ts';
 import { OfError, type OfErrorName } from '../../openflow/errors.ts';
 import { Framer } from '../../openflow/framer.ts';
@@ -8,6 +9,7 @@ import type { CodecOptions, OfMessage } from '../../openflow/message.ts';
 import type { AsyncConfig } from '../../openflow/messages/async.ts';
 import type { PacketInFormat } from '../../openflow/messages/packet-in.ts';
 import type { Role } from '../../openflow/messages/role.ts';
+import { formatMessage } from '../../openflow/text/message.ts';
 import { isOfVersion, type OfVersion } from '../../openflow/version.ts';
 import type { ByteStream } from './stream.ts';
 
@@ -43,6 +45,8 @@ export interface ConnectionOptions {
   readonly kind: 'primary' | 'service';
   readonly clock: Clock;
   readonly log: ModuleLog;
+  /** Gets every message in words, at level dbg. */
+  readonly wireLog: ModuleLog;
   /** Bit n: wire version n is allowed. */
   readonly versions: number;
   /** ms without a word before the peer is asked if it is there; 0: never. */
@@ -62,6 +66,7 @@ export class Connection {
   up = false;
   closed = false;
   readonly #framer = new Framer();
+  readonly #assembler = new RequestAssembler();
   readonly #waiting: Uint8Array[] = [];
   #probe: Timer | null = null;
   #probing = false;
@@ -115,6 +120,7 @@ export class Connection {
   sendBytes(bytes: Uint8Array): void {
     if (this.closed) return;
     this.options.onTraffic?.(bytes, 'out');
+    this.options.wireLog.dbg(() => `${this.peer}: sent (Success): ${formatMessage(bytes).trimEnd()}`);
     this.options.stream.send(bytes);
     if (this.options.stream.backlog > MAX_BACKLOG) {
       this.options.log.warn(
@@ -189,6 +195,7 @@ export class Connection {
 
   #message(bytes: Uint8Array): void {
     this.options.onTraffic?.(bytes, 'in');
+    this.options.wireLog.dbg(() => `${this.peer}: received: ${formatMessage(bytes).trimEnd()}`);
     if (!this.up) {
       this.#negotiate(bytes);
       return;
@@ -207,6 +214,17 @@ export class Connection {
         return;
       }
     }
+    try {
+      for (const part of this.#assembler.push(bytes, this.options.clock.now())) this.#request(part);
+    } catch (error) {
+      if (!(error instanceof OfError)) throw error;
+      this.sendError(error, bytes);
+    }
+    for (const { error, request } of this.#assembler.expire(this.options.clock.now())) this.sendError(error, request);
+  }
+
+  #request(bytes: Uint8Array): void {
+    const { log } = this.options;
     const message = decodeMessage(bytes, this.codecOptions);
     if (message instanceof OfError) {
       log.limited(60, 20).info(`${this.peer}: ${message.message}`);

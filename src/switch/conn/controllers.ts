@@ -33,6 +33,8 @@ export interface ControllersOptions {
   readonly streams: StreamProvider;
   readonly clock: Clock;
   readonly log: ModuleLog;
+  /** Every message in words, at level dbg. */
+  readonly wireLog: ModuleLog;
   readonly handler: ConnectionHandler;
   readonly onStatus: () => void;
   /** Control socket for management tools; snoop socket: every message of the primary controllers. */
@@ -290,6 +292,7 @@ export class Controllers {
       kind,
       clock: this.#options.clock,
       log: this.#options.log,
+      wireLog: this.#options.wireLog,
       versions: this.#versions,
       probeInterval: kind === 'primary' ? (config?.probeIntervalMs ?? 5000) : 0,
       limits: { enableAsync: config?.enableAsync ?? true },
