@@ -25,6 +25,7 @@ const PORTS = 10;
 export interface Measured {
   readonly workload: string;
   readonly scale: number;
+  readonly phases: readonly Phase[];
   readonly inputRows: number;
   readonly derivedRows: number;
   readonly outputRows: number;
@@ -41,31 +42,42 @@ export interface Measured {
   readonly remove: Delta;
 }
 
+/** One transaction: the network, or what the switches answer. */
+export interface Phase {
+  readonly inputRows: number;
+  readonly derivedRows: number;
+  readonly seconds: number;
+  /** Processor time of all threads: what the rate would be held against on a busy machine. */
+  readonly cpuSeconds: number;
+  readonly rowsPerSecond: number;
+}
+
 export interface Delta {
   readonly medianMs: number;
   readonly p99Ms: number;
   readonly rowsTouched: number;
 }
 
-function load(
-  engine: Engine,
-  workload: Workload,
-  n: Network,
-): { seconds: number; cpuSeconds: number; inputs: number } {
-  let inputs = 0;
+function load(engine: Engine, rows: Iterable<[string, Row]>): Phase {
+  const before = engine.totalRows;
+  let inputRows = 0;
   const started = performance.now();
   const cpu = process.cpuUsage();
   engine.transaction((tx) => {
-    for (const [table, row] of workload.load(n)) {
+    for (const [table, row] of rows) {
       tx.insert(table, row);
-      inputs++;
+      inputRows++;
     }
   });
   const used = process.cpuUsage(cpu);
+  const seconds = (performance.now() - started) / 1000;
+  const derivedRows = engine.totalRows - before - inputRows;
   return {
-    seconds: (performance.now() - started) / 1000,
+    inputRows,
+    derivedRows,
+    seconds,
     cpuSeconds: (used.user + used.system) / 1e6,
-    inputs,
+    rowsPerSecond: derivedRows / seconds,
   };
 }
 
@@ -111,30 +123,32 @@ function measureDeltas(engine: Engine, workload: Workload, n: Network): { add: D
 function measure(name: string, scale: number): Measured {
   const workload = name === 'deep' ? deep : tunnels;
   const program = check({ name: `${name}.nlog`, text: workload.program });
+  const fill = (engine: Engine, n: Network): Phase[] => [
+    load(engine, workload.load(n)),
+    ...(workload.answer === undefined ? [] : [load(engine, workload.answer(n))]),
+  ];
   // Warm up on a small network, so that the rate is the engine's and not the compiler's.
-  const warm = new Engine(program, { types, functions });
-  load(warm, workload, network(0.02));
+  fill(new Engine(program, { types, functions }), network(0.02));
   const engine = new Engine(program, { types, functions, maxBytes: 6e9 });
   const n = network(scale);
-  const { seconds, cpuSeconds, inputs } = load(engine, workload, n);
+  const phases = fill(engine, n);
+  const total = (of: (p: Phase) => number): number => phases.reduce((sum, p) => sum + of(p), 0);
   let outputRows = 0;
-  let named = 0;
-  for (const t of program.tables) {
-    if (t.kind === 'output') outputRows += engine.size(t.name);
-    if (t.kind === 'input') named += engine.size(t.name);
-  }
-  const derivedRows = engine.totalRows - named;
+  for (const t of program.tables) if (t.kind === 'output') outputRows += engine.size(t.name);
+  const derivedRows = total((p) => p.derivedRows);
+  const seconds = total((p) => p.seconds);
   const engineBytes = engine.bytes;
   const allRows = engine.totalRows;
   const deltas = measureDeltas(engine, workload, n);
   return {
     workload: name,
     scale,
-    inputRows: inputs,
+    inputRows: total((p) => p.inputRows),
     derivedRows,
     outputRows,
     seconds,
-    cpuSeconds,
+    cpuSeconds: total((p) => p.cpuSeconds),
+    phases,
     rowsPerSecond: derivedRows / seconds,
     allRowsPerSecond: allRows / seconds,
     bytesPerRow: engineBytes / allRows,

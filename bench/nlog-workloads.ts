@@ -124,6 +124,8 @@ export interface Workload {
   readonly program: string;
   /** Inputs of the whole network. */
   load(n: Network): Iterable<[table: string, row: Row]>;
+  /** What comes in answer to the outputs of the first transaction. */
+  answer?(n: Network): Iterable<[table: string, row: Row]>;
   /** Inputs of one more port. */
   port(p: Port, n: Network): [table: string, row: Row][];
 }
@@ -159,8 +161,8 @@ export const tunnels: Workload = {
     for (let h = 0; h < n.hypervisors; h++) yield ['hypervisor_locator', [h, address(h)]];
     for (let d = 0; d < n.sizes.length; d++) yield ['log_datapath_encap', [d, 'stt']];
     for (const p of n.ports) yield* tunnelInputs(p);
-    yield* tunnelPortRows(n);
   },
+  answer: tunnelPortRows,
   port: (p, n) => [
     ...tunnelInputs(p),
     ...[...n.members[p.datapath]]

@@ -118,6 +118,15 @@ table(
     text(m.add.rowsTouched),
   ]),
 );
+for (const m of ours.filter((o) => o.workload === 'tunnels'))
+  console.log(
+    `tunnels ${m.scale * 100}%: ${['the network comes (rules 1 and 2)', 'tunnel ports come (rule 3)']
+      .map(
+        (what, i) =>
+          `${what} ${text(m.phases[i].derivedRows)} rows in ${text(m.phases[i].seconds, 2)} s, ${text(m.phases[i].rowsPerSecond)} rows/s`,
+      )
+      .join('; ')}`,
+  );
 if (theirs.length > 0) {
   console.log(`\n${PEER} ${PEER_VERSION} on the tunnel example:`);
   table(
