@@ -1,22 +1,33 @@
 import { WeftError } from '../../base/errors.ts';
 import type { Logger } from '../../base/log.ts';
+import type { DummyPort } from '../../datapath/ports/dummy.ts';
 import type { Datapath } from '../../datapath/types.ts';
 import { createInProcessDatapath, type InProcessDatapath } from '../../datapath/userspace/in-process.ts';
 import { createWorkerDatapath } from '../../datapath/userspace/worker-datapath.ts';
 import type { DatapathProvider } from '../../switch/bridge/backer.ts';
+import type { StreamProvider } from '../../switch/conn/stream.ts';
 import type { DeviceProvider } from '../../switch/device/device.ts';
-import { DummyDevices } from '../../switch/device/dummy.ts';
+import { type DummyDevice, DummyDevices } from '../../switch/device/dummy.ts';
 import { SystemDevices } from '../../switch/device/system.ts';
 import { HostMonitor } from '../../sys/netlink/monitor.ts';
 import type { DaemonClock } from '../daemon/clock.ts';
+import { DummyLink } from './dummy-link.ts';
 
 export interface DatapathsOptions {
   readonly clock: DaemonClock;
   readonly log: Logger;
+  /** What dummy devices are wired together by. */
+  readonly streams: StreamProvider;
   /** --enable-dummy: types "dummy"; "override" makes every type one. */
   readonly dummy: 'no' | 'yes' | 'override';
   /** Not --disable-system. */
   readonly system: boolean;
+}
+
+export interface Dummies {
+  readonly datapath: InProcessDatapath;
+  readonly devices: DummyDevices;
+  readonly link: (device: DummyDevice) => DummyLink;
 }
 
 const SYSTEM_TYPES = ['netdev', 'system'];
@@ -26,7 +37,7 @@ const INTERFACE_TYPES = ['internal', 'patch', 'system', 'tap'];
 export class Datapaths implements DatapathProvider {
   readonly #options: DatapathsOptions;
   /** Open in-process datapaths with their devices, for the netdev-dummy commands. */
-  readonly dummies = new Map<string, { datapath: InProcessDatapath; devices: DummyDevices }>();
+  readonly dummies = new Map<string, Dummies>();
   #monitor: HostMonitor | null = null;
 
   constructor(options: DatapathsOptions) {
@@ -56,8 +67,29 @@ export class Datapaths implements DatapathProvider {
         type: `${type}@ovs-${type}`,
         name: `ovs-${type}`,
       });
-      const devices = new DummyDevices();
-      this.dummies.set(type, { datapath, devices });
+      const links = new Map<DummyDevice, DummyLink>();
+      const link = (device: DummyDevice): DummyLink => {
+        let known = links.get(device);
+        if (known === undefined) {
+          known = new DummyLink({
+            name: device.name,
+            port: () => dummyPort(datapath, device.name),
+            streams: this.#options.streams,
+            clock,
+            log: log.module('netdev_dummy'),
+          });
+          links.set(device, known);
+        }
+        return known;
+      };
+      const devices = new DummyDevices({
+        configure: (device, options) => link(device).configure(options),
+        close: (device) => {
+          links.get(device)?.close();
+          links.delete(device);
+        },
+      });
+      this.dummies.set(type, { datapath, devices, link });
       return { datapath, devices };
     }
     if (!SYSTEM_TYPES.includes(type)) {
@@ -85,4 +117,8 @@ export class Datapaths implements DatapathProvider {
   async close(): Promise<void> {
     await this.#monitor?.close();
   }
+}
+
+function dummyPort(datapath: InProcessDatapath, name: string): DummyPort | null {
+  return datapath.ports().some((port) => port.name === name) ? datapath.dummyPort(name) : null;
 }

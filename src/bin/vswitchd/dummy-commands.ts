@@ -12,9 +12,9 @@ const MIN_FRAME = 14;
 /** Commands that play the part of the network at dummy devices. */
 export function registerDummyCommands(commands: CommandRegistry, { datapaths }: CommandTarget): void {
   const find = (name: string) => {
-    for (const { datapath, devices } of datapaths.dummies.values()) {
+    for (const { devices, link } of datapaths.dummies.values()) {
       const device = devices.get(name);
-      if (device !== undefined) return { datapath, device };
+      if (device !== undefined) return { device, link: link(device) };
     }
     throw new WeftError('no-such-dummy', 'no such dummy netdev');
   };
@@ -29,9 +29,8 @@ export function registerDummyCommands(commands: CommandRegistry, { datapaths }: 
     2,
     Infinity,
     (args) => {
-      const { datapath } = find(args[0]);
-      const port = datapath.dummyPort(args[0]);
-      for (const { packet, key } of readPackets(args.slice(1))) port.receive(packet, key);
+      const { link } = find(args[0]);
+      for (const { packet, key } of readPackets(args.slice(1))) link.receive(packet, key);
       return undefined;
     },
   );
@@ -46,6 +45,12 @@ export function registerDummyCommands(commands: CommandRegistry, { datapaths }: 
     }
     for (const device of devices(args.length === 2 ? args[0] : undefined)) device.setAdminUp(word === 'up');
     return 'OK';
+  });
+  commands.register('netdev-dummy/conn-state', '[netdev]', 0, 1, ([name]) => {
+    if (name !== undefined) return `${name}: ${find(name).link.state}\n`;
+    return devices(undefined)
+      .map((device) => `${device.name}: ${find(device.name).link.state}\n`)
+      .join('');
   });
   commands.register('netdev-dummy/ip4addr', '[netdev] ipaddr/mask-prefix-len', 2, 2, ([name, text]) => {
     const [address, prefix] = text.split('/');

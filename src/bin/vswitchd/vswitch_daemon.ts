@@ -74,8 +74,8 @@ export async function startSwitch(daemon: Daemon, connector: Connector): Promise
       ? 'override'
       : 'yes'
     : 'no';
-  const datapaths = new Datapaths({ clock, log, dummy, system: !daemon.has('disable-system') });
   const streams = new SocketStreams(daemon.dirs.run);
+  const datapaths = new Datapaths({ clock, log, streams, dummy, system: !daemon.has('disable-system') });
   const vswitch: Switch = new Switch({
     client,
     clock,

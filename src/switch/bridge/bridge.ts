@@ -253,6 +253,7 @@ export class Bridge {
         this.#log.warn(`${config.name}: MTU ${config.mtuRequest} not set: ${messageOf(error)}`);
       }
     }
+    device.configure?.(config.options);
     if (this.#readDevice(live)) this.openflow.portModified(port);
   }
 
@@ -289,7 +290,7 @@ function needsNewNumber(want: InterfaceConfig, live: LiveInterface): boolean {
 
 /** Options that a running port can't take over: it is made anew. */
 function sameOptions(a: InterfaceConfig, b: InterfaceConfig): boolean {
-  if (a.type === 'patch' || a.type === 'dummy') return true;
+  if (a.type === 'patch' || a.type === 'dummy' || a.type === 'dummy-pmd') return true;
   if (a.options.size !== b.options.size) return false;
   for (const [key, value] of a.options) if (b.options.get(key) !== value) return false;
   return true;

@@ -23,6 +23,8 @@ export interface NetDevice {
   /** @throws WeftError where the device doesn't take it. */
   setMtu(mtu: number): void;
   setAdminUp(up: boolean): void;
+  /** Options that a running device can take over (a dummy's wires). */
+  configure?(options: ReadonlyMap<string, string>): void;
   close(): void;
 }
 

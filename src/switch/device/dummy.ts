@@ -19,6 +19,7 @@ export class DummyDevice implements NetDevice {
   /** Addresses given by netdev-dummy/ip4addr and ip6addr. */
   readonly addresses: { readonly address: string; readonly prefix: number }[] = [];
   readonly #changed: () => void;
+  readonly #configured: (device: DummyDevice, options: ReadonlyMap<string, string>) => void;
   #onClose: (() => void) | null;
 
   constructor(spec: {
@@ -27,6 +28,7 @@ export class DummyDevice implements NetDevice {
     mac: Uint8Array;
     ifindex: number;
     changed: () => void;
+    configured: (device: DummyDevice, options: ReadonlyMap<string, string>) => void;
     onClose: () => void;
   }) {
     this.name = spec.name;
@@ -34,6 +36,7 @@ export class DummyDevice implements NetDevice {
     this.mac = spec.mac;
     this.ifindex = spec.ifindex;
     this.#changed = spec.changed;
+    this.#configured = spec.configured;
     this.#onClose = spec.onClose;
   }
 
@@ -70,10 +73,21 @@ export class DummyDevice implements NetDevice {
     this.#changed();
   }
 
+  configure(options: ReadonlyMap<string, string>): void {
+    this.ifindex = ifindexOf(options.get('ifindex'));
+    this.#configured(this, options);
+  }
+
   close(): void {
     this.#onClose?.();
     this.#onClose = null;
   }
+}
+
+/** What connects dummy devices with the world, by their options. */
+export interface DummyWires {
+  configure(device: DummyDevice, options: ReadonlyMap<string, string>): void;
+  close(device: DummyDevice): void;
 }
 
 /**
@@ -84,19 +98,26 @@ export class DummyDevices implements DeviceProvider {
   readonly #devices = new Map<string, DummyDevice>();
   readonly #listeners: (() => void)[] = [];
   #next = 0;
+  readonly #wires: DummyWires;
+
+  constructor(wires: DummyWires = { configure: () => {}, close: () => {} }) {
+    this.#wires = wires;
+  }
 
   open(spec: DeviceSpec): NetDevice {
     if (this.#devices.has(spec.name)) {
       throw new WeftError('device-busy', `${spec.name}: device is in use already`);
     }
     const n = this.#next++;
-    const device = new DummyDevice({
+    const device: DummyDevice = new DummyDevice({
       name: spec.name,
       type: spec.type,
       mac: Uint8Array.of(0xaa, 0x55, 0xaa, 0x55, (n >> 8) & 0xff, n & 0xff),
       ifindex: ifindexOf(spec.options.get('ifindex')),
       changed: () => this.#notify(),
+      configured: (which, options) => this.#wires.configure(which, options),
       onClose: () => {
+        this.#wires.close(device);
         this.#devices.delete(spec.name);
       },
     });
