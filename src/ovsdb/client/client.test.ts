@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { test } from 'node:test';
+import fc from 'fast-check';
 import { nullLogger } from '../../base/log.ts';
 import { Database } from '../engine/database.ts';
-import { directConnector } from '../rpc/direct.ts';
+import type { Json } from '../json.ts';
+import { directConnector, directPair } from '../rpc/direct.ts';
 import { openVSwitchSchema } from '../schema/open_vswitch.ts';
 import { parseSchema } from '../schema/schema.ts';
 import { Server } from '../server/server.ts';
@@ -177,4 +179,99 @@ test('locks pass from one client to the next', async () => {
   txn.assertLock('other');
   txn.insert('QoS', {});
   assert.deepEqual(await txn.commit(), { status: 'not-locked' });
+});
+
+test('whatever a server says, the client neither throws nor believes nonsense', async () => {
+  const word = fc.constantFrom(
+    'QoS',
+    'Bridge',
+    'type',
+    'new',
+    'old',
+    'insert',
+    'modify',
+    'delete',
+    'initial',
+    'replica',
+    'set',
+    'map',
+    '__proto__',
+  );
+  const { json } = fc.letrec((tie) => ({
+    json: fc.oneof(
+      { maxDepth: 5 },
+      word,
+      fc.constantFrom(null, true, 0, 1.5),
+      fc.array(tie('json'), { maxLength: 3 }),
+      fc.dictionary(word, tie('json'), { maxKeys: 3 }),
+    ),
+  }));
+  const row = fc.dictionary(fc.constantFrom('type', 'queues', 'other_config', 'x'), json, { maxKeys: 2 });
+  const updates = fc.oneof(
+    json,
+    fc.dictionary(
+      fc.constantFrom('QoS', 'Bridge'),
+      fc.dictionary(fc.uuid(), fc.dictionary(word, fc.oneof(row, json), { maxKeys: 2 })),
+    ),
+  );
+  const message = fc.oneof(
+    fc.tuple(fc.constantFrom('update', 'update2'), fc.tuple(fc.constant('replica'), updates)),
+    fc.tuple(fc.constant('update3'), fc.tuple(fc.constant('replica'), json, updates)),
+    fc.tuple(
+      fc.constantFrom('locked', 'stolen', 'monitor_canceled', 'nonsense'),
+      fc.array(json, { maxLength: 3 }),
+    ),
+  );
+  let synced = 0;
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(fc.oneof(json, updates), { maxLength: 4 }),
+      fc.array(message, { maxLength: 6 }),
+      async (replies, messages) => {
+        const [ours, theirs] = directPair();
+        let n = 0;
+        theirs.receive({
+          onMessage: (m) => {
+            if (!('method' in m)) return;
+            const mad = replies[n % (replies.length || 1)] as Json | undefined;
+            const plain =
+              m.method === 'get_schema' && mad !== null
+                ? (openVSwitchSchema as unknown as Json)
+                : m.method === 'monitor_cond_since' && n % 3 > 0
+                  ? [mad === true, '00000000-0000-0000-0000-000000000000', mad ?? {}]
+                  : mad;
+            n++;
+            theirs.send({ result: plain ?? null, error: null, id: m.id });
+          },
+          onDrain() {},
+          onClose() {},
+          onActivity() {},
+        });
+        const client = new OvsdbClient({
+          schema: openVSwitchSchema,
+          connector: { name: 'hostile', needsProbes: false, connect: async () => ours },
+          clock: new ManualClock(),
+          log: nullLogger,
+        });
+        client.onChange((changes) => {
+          for (const change of changes.all())
+            assert.ok(change.columns.size >= 0 && (change.row ?? change.old) !== undefined);
+        });
+        client.lock('l');
+        client.start();
+        await settled();
+        if (client.state === 'synced') synced++;
+        for (const [method, params] of messages) theirs.send({ method, params: params as Json[], id: null });
+        const txn = client.transaction();
+        txn.insert('QoS', {});
+        const outcome = txn.commit();
+        await settled();
+        client.close();
+        assert.ok(typeof (await outcome).status === 'string');
+        assert.equal(({} as { type?: string }).type, undefined);
+      },
+    ),
+    { numRuns: 200 },
+  );
+  assert.ok(synced > 20, `only ${synced} clients came as far as to be told nonsense`);
 });

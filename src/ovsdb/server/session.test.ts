@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { test } from 'node:test';
+import fc from 'fast-check';
 import { nullLogger } from '../../base/log.ts';
 import { Database } from '../engine/database.ts';
 import { isJsonObject, type Json, type JsonObject } from '../json.ts';
@@ -287,4 +288,81 @@ test('requests that make no sense get an error and harm nobody', () => {
   client.notify('nonsense', 1);
   assert.equal(client.closed, false);
   assert.deepEqual(client.reply(client.ask('echo', 1, 'x'))!.result, [1, 'x']);
+});
+
+test('no request whatever makes the server throw or forget its manners', () => {
+  const method = fc.constantFrom(
+    'transact',
+    'monitor',
+    'monitor_cond',
+    'monitor_cond_since',
+    'monitor_cond_change',
+    'monitor_cancel',
+    'get_schema',
+    'lock',
+    'steal',
+    'unlock',
+    'convert',
+    'set_db_change_aware',
+    'echo',
+    'cancel',
+    'toString',
+  );
+  const word = fc.constantFrom(
+    'notes',
+    '_Server',
+    'note',
+    'n',
+    'text',
+    'columns',
+    'where',
+    'select',
+    'initial',
+    'op',
+    'insert',
+    'table',
+    'row',
+    '==',
+    'm',
+    '__proto__',
+    '00000000-0000-0000-0000-000000000000',
+  );
+  const { json } = fc.letrec((tie) => ({
+    json: fc.oneof(
+      { maxDepth: 5 },
+      word,
+      fc.constantFrom(null, true, false, 0, -1, 1.5, 2 ** 60),
+      fc.array(tie('json'), { maxLength: 4 }),
+      fc.dictionary(word, tie('json'), { maxKeys: 4 }),
+    ),
+  }));
+  const likely = fc
+    .tuple(word, json, fc.dictionary(word, json, { maxKeys: 3 }), json)
+    .map((p) => p as unknown[]);
+  const params = fc.oneof(
+    fc.array(json, { maxLength: 5 }),
+    likely,
+    fc.tuple(fc.constant('notes'), json, fc.constant({ note: [{}] })),
+  );
+  fc.assert(
+    fc.property(fc.array(fc.tuple(method, params, fc.boolean()), { maxLength: 12 }), (requests) => {
+      const { connect } = setUp();
+      const client = connect();
+      const bystander = connect();
+      bystander.ask('set_db_change_aware', true);
+      for (const [name, list, silent] of requests) {
+        if (client.closed) break;
+        if (silent) {
+          client.notify(name, ...(list as Json[]));
+          continue;
+        }
+        const id = client.ask(name, ...(list as Json[]));
+        const waits = name === 'transact';
+        assert.ok(waits || client.reply(id) !== undefined || client.closed, `${name} got no reply`);
+      }
+      assert.equal(bystander.closed, false);
+      assert.deepEqual(bystander.reply(bystander.ask('echo', 'still here'))!.result, ['still here']);
+    }),
+    { numRuns: 1000 },
+  );
 });
