@@ -10,6 +10,11 @@ const COMMANDS: readonly CommandEntry[] = [
     load: () => import('./weft-switch/command.ts'),
   },
   {
+    name: 'lab',
+    summary: 'build hosts and networks on this machine, and prove what they do',
+    load: () => import('./weft-lab/command.ts'),
+  },
+  {
     name: 'doctor',
     summary: 'try what this machine can do, and say what to change',
     load: () => import('./doctor/command.ts'),
