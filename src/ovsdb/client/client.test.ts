@@ -9,7 +9,7 @@ import { directConnector, directPair } from '../rpc/direct.ts';
 import { openVSwitchSchema } from '../schema/open_vswitch.ts';
 import { parseSchema } from '../schema/schema.ts';
 import { Server } from '../server/server.ts';
-import { ManualClock, settled } from '../testing.ts';
+import { ManualClock, settled } from '../testing/clock.ts';
 import { OvsdbClient } from './client.ts';
 
 function setUp(history = false) {

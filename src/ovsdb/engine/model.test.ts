@@ -4,7 +4,6 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { applyRecord, snapshotOf } from '../file/record.ts';
 import type { Json } from '../json.ts';
-import { execute } from './execute.ts';
 import {
   canonical,
   checkBooks,
@@ -17,7 +16,8 @@ import {
   tableName,
   transactions,
   uuid,
-} from './model.ts';
+} from '../testing/model.ts';
+import { execute } from './execute.ts';
 
 test('random transactions end as in the naive model', () => {
   let good = 0;

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { asInteger, type Json, stringify, stringifySorted } from '../json.ts';
-import { settled } from '../testing.ts';
+import { settled } from '../testing/clock.ts';
 import type { ByteHandler, ByteStream, RpcMessage } from './channel.ts';
 import { directPair } from './direct.ts';
 import { Framer } from './framer.ts';

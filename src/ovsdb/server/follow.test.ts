@@ -9,7 +9,7 @@ import type { Json } from '../json.ts';
 import { directConnector } from '../rpc/direct.ts';
 import { openVSwitchSchema } from '../schema/open_vswitch.ts';
 import { parseSchema } from '../schema/schema.ts';
-import { ManualClock, settled } from '../testing.ts';
+import { ManualClock, settled } from '../testing/clock.ts';
 import { Relay } from './relay.ts';
 import { parseExcluded, Replication } from './replication.ts';
 import { Server } from './server.ts';

@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import type { Database } from '../engine/database.ts';
 import { execute } from '../engine/execute.ts';
+import type { Json, JsonObject } from '../json.ts';
 import {
   canonical,
   contents,
@@ -17,8 +18,7 @@ import {
   setOf,
   transactions,
   uuids,
-} from '../engine/model.ts';
-import type { Json, JsonObject } from '../json.ts';
+} from '../testing/model.ts';
 import { Monitor, type MonitorVersion } from './monitor.ts';
 
 /** Applies updates as a client would, naively. */

@@ -10,7 +10,7 @@ import type { RpcChannel } from '../rpc/channel.ts';
 import { directPair } from '../rpc/direct.ts';
 import { openVSwitchSchema } from '../schema/open_vswitch.ts';
 import { parseSchema } from '../schema/schema.ts';
-import { ManualClock, settled } from '../testing.ts';
+import { ManualClock, settled } from '../testing/clock.ts';
 import type { Transports } from './remote.ts';
 import { Remotes } from './remotes.ts';
 import { Server } from './server.ts';

@@ -7,7 +7,7 @@ import { Database } from '../engine/database.ts';
 import { isJsonObject, type Json, type JsonObject } from '../json.ts';
 import type { RpcChannel, RpcHandler, RpcMessage } from '../rpc/channel.ts';
 import { parseSchema } from '../schema/schema.ts';
-import { ManualClock, settled } from '../testing.ts';
+import { ManualClock, settled } from '../testing/clock.ts';
 import { Server, type ServerOptions } from './server.ts';
 
 const SCHEMA = {

@@ -5,12 +5,12 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { datumToJson } from '../data/datum.ts';
+import { Database } from '../engine/database.ts';
+import { execute } from '../engine/execute.ts';
 import { OvsdbError } from '../error.ts';
 import { recordOf } from '../file/record.ts';
 import { isJsonArray, isJsonObject, type Json, type JsonObject, stringifySorted } from '../json.ts';
 import { parseSchema } from '../schema/schema.ts';
-import { Database } from './database.ts';
-import { execute } from './execute.ts';
 
 const strong = (refTable: string) => ({
   type: { key: { type: 'uuid', refTable }, min: 0, max: 'unlimited' },

@@ -1,5 +1,5 @@
 /** What the tests of this layer share. */
-import type { Clock, Timer } from '../base/clock.ts';
+import type { Clock, Timer } from '../../base/clock.ts';
 
 interface Entry {
   readonly due: number;
