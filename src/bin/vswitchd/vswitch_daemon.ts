@@ -97,6 +97,7 @@ export async function startSwitch(daemon: Daemon, connector: Connector): Promise
         log,
         streams,
         runDir: daemon.dirs.run,
+        testMode: dummy !== 'no',
         setAdminUp: (port: OfPort, up: boolean) =>
           vswitch.bridge(ofproto.name)?.interface(port.name)?.device?.setAdminUp(up),
       }),

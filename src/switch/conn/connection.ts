@@ -11,6 +11,7 @@ import type { PacketInFormat } from '../../openflow/messages/packet-in.ts';
 import type { Role } from '../../openflow/messages/role.ts';
 import { formatMessage } from '../../openflow/text/message.ts';
 import { isOfVersion, type OfVersion } from '../../openflow/version.ts';
+import { Bundles } from './bundles.ts';
 import type { ByteStream } from './stream.ts';
 
 /** A connection of ours has this much waiting at the most before it is given up: the peer doesn't read. */
@@ -30,6 +31,7 @@ export interface ConnectionState {
   /** null: the defaults of the role. */
   asyncConfig: AsyncConfig | null;
   flowModTableId: boolean;
+  readonly bundles: Bundles;
 }
 
 export interface ConnectionHandler {
@@ -38,6 +40,8 @@ export interface ConnectionHandler {
   /** `bytes` is the whole message, for errors and logs. */
   onMessage(connection: Connection, message: OfMessage, bytes: Uint8Array): void;
   onClose(connection: Connection, reason: string): void;
+  /** Nothing waits to be sent any more. */
+  onDrain?(connection: Connection): void;
 }
 
 export interface ConnectionOptions {
@@ -49,6 +53,8 @@ export interface ConnectionOptions {
   readonly wireLog: ModuleLog;
   /** Bit n: wire version n is allowed. */
   readonly versions: number;
+  /** What the switch's side of the codec knows, the same for all its connections. */
+  readonly codec?: CodecOptions;
   /** ms without a word before the peer is asked if it is there; 0: never. */
   readonly probeInterval: number;
   readonly handler: ConnectionHandler;
@@ -86,10 +92,14 @@ export class Connection {
       invalidTtlToController: false,
       asyncConfig: null,
       flowModTableId: false,
+      bundles: new Bundles(),
     };
     options.stream.receive({
       onData: (bytes) => this.#data(bytes),
-      onDrain: () => this.#process(),
+      onDrain: () => {
+        if (this.up && !this.closed) this.options.handler.onDrain?.(this);
+        this.#process();
+      },
       onClose: (reason) => this.#closed(reason),
     });
     this.#hello();
@@ -101,7 +111,12 @@ export class Connection {
   }
 
   get codecOptions(): CodecOptions {
-    return { flowModTableId: this.state.flowModTableId };
+    return { ...this.options.codec, flowModTableId: this.state.flowModTableId };
+  }
+
+  /** Bytes that wait to be sent. */
+  get backlog(): number {
+    return this.options.stream.backlog;
   }
 
   /** A number for a message of our own. */
@@ -220,7 +235,8 @@ export class Connection {
       if (!(error instanceof OfError)) throw error;
       this.sendError(error, bytes);
     }
-    for (const { error, request } of this.#assembler.expire(this.options.clock.now())) this.sendError(error, request);
+    for (const { error, request } of this.#assembler.expire(this.options.clock.now()))
+      this.sendError(error, request);
   }
 
   #request(bytes: Uint8Array): void {

@@ -1,5 +1,6 @@
 import type { Clock, Timer } from '../../base/clock.ts';
 import type { ModuleLog } from '../../base/log.ts';
+import type { CodecOptions } from '../../openflow/message.ts';
 import { Connection, type ConnectionHandler } from './connection.ts';
 import type { ByteStream, Listener, StreamProvider } from './stream.ts';
 import type { ControllerConfig, ControllerStatus } from './types.ts';
@@ -36,6 +37,7 @@ export interface ControllersOptions {
   /** Every message in words, at level dbg. */
   readonly wireLog: ModuleLog;
   readonly handler: ConnectionHandler;
+  readonly codec?: CodecOptions;
   readonly onStatus: () => void;
   /** Control socket for management tools; snoop socket: every message of the primary controllers. */
   readonly services: { readonly management: string; readonly snoop: string };
@@ -296,7 +298,12 @@ export class Controllers {
       versions: this.#versions,
       probeInterval: kind === 'primary' ? (config?.probeIntervalMs ?? 5000) : 0,
       limits: { enableAsync: config?.enableAsync ?? true },
-      handler: { ...events, onMessage: this.#options.handler.onMessage },
+      codec: this.#options.codec,
+      handler: {
+        ...events,
+        onMessage: this.#options.handler.onMessage,
+        onDrain: this.#options.handler.onDrain,
+      },
       onTraffic: kind === 'primary' ? (bytes) => this.#snoop(bytes) : undefined,
     });
   }

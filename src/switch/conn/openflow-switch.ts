@@ -2,12 +2,16 @@ import type { Clock } from '../../base/clock.ts';
 import type { Logger, ModuleLog } from '../../base/log.ts';
 import { Match } from '../../flow/match.ts';
 import { formatMatch } from '../../flow/match-format.ts';
+import { TunnelMetadataTable } from '../../flow/tun-metadata.ts';
 import { formatActions } from '../../openflow/actions/index.ts';
 import type { Action } from '../../openflow/actions/types.ts';
 import {
   FF_SEND_FLOW_REM,
   NO_BUFFER,
+  OFPG_ALL,
   OFPG_ANY,
+  OFPG_BUCKET_ALL,
+  OFPM_ALL,
   OFPP_ANY,
   OFPP_NORMAL,
   OFPPR_ADD,
@@ -17,17 +21,27 @@ import {
 } from '../../openflow/constants.ts';
 import { OfError } from '../../openflow/errors.ts';
 import type { OfKind, OfMessage, OfMessageOf } from '../../openflow/message.ts';
+import type { AsyncType } from '../../openflow/messages/async.ts';
 import type { FlowModFields } from '../../openflow/messages/flow-mod.ts';
+import { DEFAULT_SELECTION } from '../../openflow/messages/group.ts';
+import { OF14 } from '../../openflow/version.ts';
 import { type FlowEvent, FlowStore } from '../ofproto/flow-store.ts';
 import type { Group } from '../ofproto/group.ts';
+import type { GroupModFields } from '../ofproto/group-table.ts';
+import { GroupTable } from '../ofproto/group-table.ts';
+import { MeterTable } from '../ofproto/meter-table.ts';
 import type { LearnedFlow, LookupTable, Ofproto } from '../ofproto/ofproto.ts';
 import type { OfPort } from '../ofproto/port.ts';
 import { FF_HIDDEN, type Rule } from '../ofproto/rule.ts';
+import { changeTables } from '../ofproto/transaction.ts';
 import type { SlowPath, SlowPathPacketIn } from '../upcall/slow-path.ts';
 import { wantsAsync } from './async.ts';
 import type { Connection } from './connection.ts';
 import { Controllers } from './controllers.ts';
+import { FlowMonitors } from './flow-monitors.ts';
+import { deleteMeters } from './handlers/meters.ts';
 import { HANDLERS } from './handlers/registry.ts';
+import { tableDesc } from './handlers/tables.ts';
 import { flowRemovedMessage } from './messages/flow-removed.ts';
 import { packetInMessage } from './messages/packet-in.ts';
 import { portDesc } from './messages/port-desc.ts';
@@ -36,6 +50,18 @@ import type { ControllerStatus, OpenFlowConfig, OpenFlowSide } from './types.ts'
 
 /** Priority above all that OpenFlow can give: flows of the switch itself. */
 const FAIL_OPEN_PRIORITY = 0xf0f0f0;
+
+/** Bundles that nobody speaks of end after so long (OpenFlow 1.5, 6.8). */
+const BUNDLE_IDLE_MS = 10_000;
+
+const ALL_GROUPS_DELETED: GroupModFields = {
+  command: 'delete',
+  type: 'all',
+  group: OFPG_ALL,
+  commandBucket: OFPG_BUCKET_ALL,
+  buckets: [],
+  selection: DEFAULT_SELECTION,
+};
 
 export interface OpenFlowSwitchOptions {
   readonly ofproto: Ofproto;
@@ -46,6 +72,8 @@ export interface OpenFlowSwitchOptions {
   readonly setAdminUp: (port: OfPort, up: boolean) => void;
   /** Directory of the bridge's sockets (BRIDGE.mgmt, BRIDGE.snoop). */
   readonly runDir: string;
+  /** Takes actions that only tests use. */
+  readonly testMode?: boolean;
 }
 
 /** The OpenFlow side of one bridge: its tables and groups, and the connections that read and write them. */
@@ -54,7 +82,10 @@ export class OpenFlowSwitch implements OpenFlowSide {
   readonly ofproto: Ofproto;
   readonly slowPath: SlowPath;
   readonly flows: FlowStore;
-  readonly groups = new Map<number, Group>();
+  readonly groups = new GroupTable();
+  readonly meters = new MeterTable();
+  readonly tlvTable = new TunnelMetadataTable();
+  readonly monitors: FlowMonitors;
   readonly controllers: Controllers;
   readonly log: ModuleLog;
   config: OpenFlowConfig | null = null;
@@ -68,16 +99,23 @@ export class OpenFlowSwitch implements OpenFlowSide {
     this.ofproto = options.ofproto;
     this.slowPath = options.slowPath;
     this.log = options.log.module('ofproto');
-    this.flows = new FlowStore(options.ofproto, (events, requester) => this.#flowEvents(events, requester));
+    this.flows = new FlowStore(options.ofproto, (events) => this.#flowEvents(events));
+    this.monitors = new FlowMonitors(this.flows);
     this.controllers = new Controllers({
+      codec: { tun: this.tlvTable, debugActions: options.testMode ?? false },
       bridge: options.ofproto.name,
       streams: options.streams,
       clock: options.clock,
       log: options.log.module('rconn'),
+      wireLog: options.log.module('vconn'),
       handler: {
         onUp: () => this.#controllersChanged(),
         onMessage: (connection, message, bytes) => this.#message(connection, message, bytes),
-        onClose: () => this.#controllersChanged(),
+        onClose: (connection) => {
+          this.monitors.forget(connection);
+          this.#controllersChanged();
+        },
+        onDrain: (connection) => this.monitors.drained(connection),
       },
       onStatus: () => this.#notify(),
       services: {
@@ -123,8 +161,8 @@ export class OpenFlowSwitch implements OpenFlowSide {
 
   #flushAll(): void {
     this.flows.flush(true);
-    this.groups.clear();
-    this.ofproto.tablesChanged();
+    deleteMeters(this, OFPM_ALL);
+    changeTables(this, null, (transaction) => transaction.group(ALL_GROUPS_DELETED));
   }
 
   /** Without controllers, and unless told to be secure, a bridge is a learning switch. */
@@ -216,11 +254,7 @@ export class OpenFlowSwitch implements OpenFlowSide {
   }
 
   /** Sends a message that nobody asked for to all connections that want its kind for this reason. */
-  broadcast(
-    type: 'port_status' | 'flow_removed' | 'packet_in',
-    reason: number,
-    make: (connection: Connection) => OfMessage | null,
-  ): void {
+  broadcast(type: AsyncType, reason: number, make: (connection: Connection) => OfMessage | null): void {
     for (const connection of this.controllers.connections()) {
       if (!wantsAsync(connection, type, reason) || !connection.acceptsAsync) continue;
       const message = make(connection);
@@ -243,8 +277,10 @@ export class OpenFlowSwitch implements OpenFlowSide {
     );
   }
 
-  #flowEvents(events: readonly FlowEvent[], _requester: object | null): void {
+  #flowEvents(events: readonly FlowEvent[]): void {
+    const tables = new Set<number>();
     for (const event of events) {
+      tables.add(event.rule.table);
       if (event.type !== 'removed' || event.rule.isHidden || (event.rule.flags & FF_SEND_FLOW_REM) === 0)
         continue;
       const { rule, reason } = event;
@@ -252,11 +288,36 @@ export class OpenFlowSwitch implements OpenFlowSide {
         flowRemovedMessage(connection, rule, reason, this.clock.now()),
       );
     }
+    this.monitors.report(events);
+    for (const table of tables) this.#tableStatus(table);
+  }
+
+  /** Tells of a table that has filled up, or emptied, so far. */
+  #tableStatus(id: number): void {
+    const reason = this.flows.existing(id)?.takeVacancyEvent() ?? null;
+    if (reason === null) return;
+    const desc = tableDesc(this, id);
+    this.broadcast('table_status', reason, (connection) =>
+      connection.version < OF14
+        ? null
+        : { kind: 'table_status', version: connection.version, xid: 0, reason, desc },
+    );
   }
 
   expire(): void {
     this.flows.expire();
+    this.#expireBundles();
     this.#failOpenFlow();
+  }
+
+  /** A bundle that its controller has forgotten is not kept for ever. */
+  #expireBundles(): void {
+    const before = this.clock.now() - (this.config?.bundleIdleTimeoutMs ?? BUNDLE_IDLE_MS);
+    for (const connection of this.controllers.connections()) {
+      for (const bundle of connection.state.bundles.expire(before)) {
+        connection.sendError('OFPBFC_TIMEOUT', bundle.opener);
+      }
+    }
   }
 
   close(): void {

@@ -27,6 +27,8 @@ export interface OpenFlowConfig {
   /** 64 bits. */
   readonly datapathId: bigint;
   readonly maxIdleProbeMs: number;
+  /** Bundles that nobody speaks of end after so long; default 10 s. */
+  readonly bundleIdleTimeoutMs?: number;
   readonly description: {
     readonly mfr: string;
     readonly hw: string;

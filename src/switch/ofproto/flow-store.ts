@@ -23,13 +23,14 @@ import { N_TABLES, type Ofproto } from './ofproto.ts';
 import { Rule } from './rule.ts';
 
 /** What became of a flow, for monitors, flow_removed messages and learning. */
-export type FlowEvent =
-  | { readonly type: 'added'; readonly rule: Rule; readonly replaced: Rule | null }
-  | { readonly type: 'modified'; readonly rule: Rule; readonly replaced: Rule }
-  | { readonly type: 'removed'; readonly rule: Rule; readonly reason: number };
+export type FlowEvent = { readonly rule: Rule; readonly requester: Requester } & (
+  | { readonly type: 'added'; readonly replaced: Rule | null }
+  | { readonly type: 'modified'; readonly replaced: Rule }
+  | { readonly type: 'removed'; readonly reason: number }
+);
 
-/** Who asked for a change; null: the switch itself. */
-export type Requester = object | null;
+/** Who asked for a change, by which message; null: the switch itself. */
+export type Requester = { readonly connection: object; readonly xid: number } | null;
 
 /** Which flows a request means. */
 export interface FlowFilter {
@@ -56,11 +57,13 @@ export class FlowStore {
   readonly ofproto: Ofproto;
   readonly #clock: Clock;
   readonly #tables = new Map<number, FlowTable>();
-  readonly #onEvents: (events: readonly FlowEvent[], requester: Requester) => void;
+  readonly #onEvents: (events: readonly FlowEvent[]) => void;
+  readonly #byGroup = new Map<number, Set<Rule>>();
+  readonly #byMeter = new Map<number, Set<Rule>>();
   #open: FlowTransaction | null = null;
   #count = 0;
 
-  constructor(ofproto: Ofproto, onEvents: (events: readonly FlowEvent[], requester: Requester) => void) {
+  constructor(ofproto: Ofproto, onEvents: (events: readonly FlowEvent[]) => void) {
     this.ofproto = ofproto;
     this.#clock = ofproto.clock;
     this.#onEvents = onEvents;
@@ -73,10 +76,6 @@ export class FlowStore {
   /** Flows in all tables. */
   get count(): number {
     return this.#count;
-  }
-
-  addCount(delta: number): void {
-    this.#count += delta;
   }
 
   get full(): boolean {
@@ -103,9 +102,9 @@ export class FlowStore {
   }
 
   /** @throws OfError if a transaction is open already. */
-  begin(): FlowTransaction {
+  begin(requester: Requester): FlowTransaction {
     if (this.#open !== null) throw new Error('flow tables: a transaction inside another');
-    this.#open = new FlowTransaction(this, this.ofproto.version + 1, () => {
+    this.#open = new FlowTransaction(this, this.ofproto.version + 1, requester, () => {
       this.#open = null;
     });
     return this.#open;
@@ -113,20 +112,51 @@ export class FlowStore {
 
   /** One change of its own. @throws OfError, and then nothing has changed. */
   apply(mod: FlowModFields, requester: Requester): void {
-    const txn = this.begin();
+    const txn = this.begin(requester);
     try {
       txn.apply(mod);
     } catch (error) {
       txn.revert();
       throw error;
     }
-    txn.commit(requester);
+    txn.commit();
   }
 
-  report(events: readonly FlowEvent[], requester: Requester): void {
+  report(events: readonly FlowEvent[]): void {
     if (events.length === 0) return;
     this.ofproto.tablesChanged();
-    this.#onEvents(events, requester);
+    this.#onEvents(events);
+  }
+
+  /** Flows whose actions name a group. */
+  usersOfGroup(group: number): ReadonlySet<Rule> {
+    return this.#byGroup.get(group) ?? NO_RULES;
+  }
+
+  /** Flows whose packets pass a meter. */
+  usersOfMeter(meter: number): ReadonlySet<Rule> {
+    return this.#byMeter.get(meter) ?? NO_RULES;
+  }
+
+  /** A rule is in the newest version of the tables. */
+  index(rule: Rule): void {
+    const table = this.table(rule.table);
+    table.index(rule);
+    table.count++;
+    if (rule.isHidden) table.hidden++;
+    this.#count++;
+    for (const group of rule.groups) addTo(this.#byGroup, group, rule);
+    if (rule.meter !== null) addTo(this.#byMeter, rule.meter, rule);
+  }
+
+  unindex(rule: Rule): void {
+    const table = this.table(rule.table);
+    table.unindex(rule);
+    table.count--;
+    if (rule.isHidden) table.hidden--;
+    this.#count--;
+    for (const group of rule.groups) removeFrom(this.#byGroup, group, rule);
+    if (rule.meter !== null) removeFrom(this.#byMeter, rule.meter, rule);
   }
 
   /** Rules of the current version that a filter means. */
@@ -142,9 +172,9 @@ export class FlowStore {
   /** Removes rules for a reason of the switch's own (timeouts, eviction, groups that went). */
   remove(rules: readonly Rule[], reason: number, requester: Requester = null): void {
     if (rules.length === 0) return;
-    const txn = this.begin();
+    const txn = this.begin(requester);
     for (const rule of rules) txn.remove(rule, reason);
-    txn.commit(requester);
+    txn.commit();
   }
 
   /** Removes flows whose time is up. */
@@ -178,6 +208,20 @@ export class FlowStore {
   }
 }
 
+const NO_RULES: ReadonlySet<Rule> = new Set();
+
+function addTo(index: Map<number, Set<Rule>>, key: number, rule: Rule): void {
+  const rules = index.get(key);
+  if (rules === undefined) index.set(key, new Set([rule]));
+  else rules.add(rule);
+}
+
+function removeFrom(index: Map<number, Set<Rule>>, key: number, rule: Rule): void {
+  const rules = index.get(key);
+  rules?.delete(rule);
+  if (rules?.size === 0) index.delete(key);
+}
+
 /** A set of changes that takes effect as one. */
 export class FlowTransaction {
   readonly #store: FlowStore;
@@ -186,10 +230,13 @@ export class FlowTransaction {
   readonly #inserted: Rule[] = [];
   readonly #removed: Rule[] = [];
   readonly #events: FlowEvent[] = [];
+  /** Whose changes come next. */
+  requester: Requester;
 
-  constructor(store: FlowStore, version: number, done: () => void) {
+  constructor(store: FlowStore, version: number, requester: Requester, done: () => void) {
     this.#store = store;
     this.version = version;
+    this.requester = requester;
     this.#done = done;
   }
 
@@ -213,33 +260,27 @@ export class FlowTransaction {
 
   remove(rule: Rule, reason: number): void {
     this.#take(rule);
-    this.#events.push({ type: 'removed', rule, reason });
+    this.#events.push({ type: 'removed', rule, reason, requester: this.requester });
   }
 
-  commit(requester: Requester): void {
+  commit(): void {
     const { ofproto } = this.#store;
     ofproto.version = this.version;
     for (const rule of this.#removed)
       if (rule.inserted) this.#store.table(rule.table).classifier.remove(rule);
     this.#done();
-    this.#store.report(this.#events, requester);
+    this.#store.report(this.#events);
   }
 
   revert(): void {
     for (const rule of this.#removed.reverse()) {
-      const table = this.#store.table(rule.table);
-      table.classifier.restore(rule);
-      table.index(rule);
-      table.count++;
-      this.#store.addCount(1);
+      this.#store.table(rule.table).classifier.restore(rule);
+      this.#store.index(rule);
     }
     for (const rule of this.#inserted) {
       if (!rule.inserted) continue;
-      const table = this.#store.table(rule.table);
-      table.classifier.remove(rule);
-      table.unindex(rule);
-      table.count--;
-      this.#store.addCount(-1);
+      this.#store.table(rule.table).classifier.remove(rule);
+      this.#store.unindex(rule);
     }
     this.#done();
   }
@@ -275,7 +316,7 @@ export class FlowTransaction {
       }
     }
     this.#insert(rule, mod.match);
-    this.#events.push({ type: 'added', rule, replaced: old });
+    this.#events.push({ type: 'added', rule, replaced: old, requester: this.requester });
   }
 
   #modify(mod: FlowModFields): void {
@@ -307,7 +348,7 @@ export class FlowTransaction {
       const match = old.expandMatch();
       this.#take(old);
       this.#insert(rule, match);
-      this.#events.push({ type: 'modified', rule, replaced: old });
+      this.#events.push({ type: 'modified', rule, replaced: old, requester: this.requester });
     }
   }
 
@@ -355,20 +396,14 @@ export class FlowTransaction {
   }
 
   #insert(rule: Rule, match: Match): void {
-    const table = this.#store.table(rule.table);
-    table.classifier.insert(rule, match, this.version);
-    table.index(rule);
-    table.count++;
-    this.#store.addCount(1);
+    this.#store.table(rule.table).classifier.insert(rule, match, this.version);
+    this.#store.index(rule);
     this.#inserted.push(rule);
   }
 
   #take(rule: Rule): void {
-    const table = this.#store.table(rule.table);
-    table.classifier.removeInVersion(rule, this.version);
-    table.unindex(rule);
-    table.count--;
-    this.#store.addCount(-1);
+    this.#store.table(rule.table).classifier.removeInVersion(rule, this.version);
+    this.#store.unindex(rule);
     this.#removed.push(rule);
   }
 }

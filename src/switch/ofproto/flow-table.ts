@@ -2,7 +2,8 @@ import { Classifier, DEFAULT_PREFIX_FIELDS, PREFIX_FIELDS } from '../../flow/cla
 import type { Field } from '../../flow/field.ts';
 import { fieldByName } from '../../flow/fields.ts';
 import type { Flow } from '../../flow/layout.ts';
-import type { TableMiss, Vacancy } from '../../openflow/messages/table.ts';
+import { OFPTR_VACANCY_DOWN, OFPTR_VACANCY_UP } from '../../openflow/constants.ts';
+import type { TableConfig, TableMiss } from '../../openflow/messages/table.ts';
 import type { TableSettings } from '../conn/types.ts';
 import type { LookupTable } from './ofproto.ts';
 import type { Rule } from './rule.ts';
@@ -25,14 +26,47 @@ export class FlowTable implements LookupTable {
   evictByOpenFlow = false;
   evictByDatabase = false;
   groups: readonly string[] = [];
-  vacancy: Vacancy | null = null;
+  /** Percent of the table: controllers hear when less than `vacancyDown`, or more than `vacancyUp`, is free. */
+  vacancyDown = 0;
+  vacancyUp = 0;
+  /** OFPTR_VACANCY_*: what they will hear next; null: nothing. */
+  vacancyEvent: number | null = null;
   matched = 0;
   missed = 0;
-  /** Rules that the newest version sees. */
+  /** Rules that the newest version sees, and those of them that controllers do not. */
   count = 0;
+  hidden = 0;
 
   constructor(id: number) {
     this.id = id;
+  }
+
+  /** Percent of the table that is free. */
+  get vacancy(): number {
+    if (this.limit === Number.POSITIVE_INFINITY) return 100;
+    return this.limit === 0 ? 0 : Math.max(0, Math.floor(((this.limit - this.count) * 100) / this.limit));
+  }
+
+  /** The event that the table's filling has come to, once each time; null: none. */
+  takeVacancyEvent(): number | null {
+    if (this.vacancyEvent === null) return null;
+    const { vacancy } = this;
+    const event =
+      vacancy < this.vacancyDown ? OFPTR_VACANCY_DOWN : vacancy > this.vacancyUp ? OFPTR_VACANCY_UP : null;
+    if (event === null || event !== this.vacancyEvent) return null;
+    this.vacancyEvent = event === OFPTR_VACANCY_DOWN ? OFPTR_VACANCY_UP : OFPTR_VACANCY_DOWN;
+    return event;
+  }
+
+  /** What a controller's table mod says of eviction, vacancy and misses. */
+  change(config: Omit<TableConfig, 'table'> & { readonly miss: TableMiss }): void {
+    if (config.miss !== 'default') this.miss = config.miss;
+    if (config.eviction !== null) this.evictByOpenFlow = config.eviction;
+    if (config.vacancyEvents === null) return;
+    this.vacancyDown = config.vacancy?.down ?? 0;
+    this.vacancyUp = config.vacancy?.up ?? 0;
+    if (!config.vacancyEvents) this.vacancyEvent = null;
+    else this.vacancyEvent ??= this.vacancy < this.vacancyUp ? OFPTR_VACANCY_UP : OFPTR_VACANCY_DOWN;
   }
 
   get evicts(): boolean {
@@ -63,6 +97,9 @@ export class FlowTable implements LookupTable {
     if (settings.name !== '') {
       this.name = settings.name;
       this.nameSource = 'database';
+    } else if (this.nameSource === 'database') {
+      this.name = '';
+      this.nameSource = 'none';
     }
     this.limit = settings.flowLimit;
     this.evictByDatabase = settings.overflow === 'evict';

@@ -1,4 +1,5 @@
 import { Rule as ClassifierRule, type Conjunction } from '../../flow/rule.ts';
+import { flattenActions, meterOf } from '../../openflow/actions/index.ts';
 import type { Action } from '../../openflow/actions/types.ts';
 
 /** Flag of ours: not shown to controllers (defaults, fail-open). Above all OpenFlow flags. */
@@ -15,6 +16,10 @@ export class Rule extends ClassifierRule {
   /** FF_* of openflow/constants.ts. */
   readonly flags: number;
   readonly importance: number;
+  /** Groups that its actions name. */
+  readonly groups: readonly number[];
+  /** Meter that its packets pass; null: none. */
+  readonly meter: number | null;
   idleTimeout: number;
   hardTimeout: number;
   /** Clock.now() ms: first added, last modified, last hit. */
@@ -23,6 +28,9 @@ export class Rule extends ClassifierRule {
   used: number;
   packets = 0;
   bytes = 0;
+  /** Numbers of the flow events that brought it, and changed it last; for monitors. */
+  addEvent = 0;
+  modifyEvent = 0;
 
   constructor(spec: {
     table: number;
@@ -41,6 +49,8 @@ export class Rule extends ClassifierRule {
     this.actions = spec.actions;
     this.flags = spec.flags;
     this.importance = spec.importance;
+    this.groups = groupsOf(spec.actions);
+    this.meter = meterOf(spec.actions);
     this.idleTimeout = spec.idleTimeout;
     this.hardTimeout = spec.hardTimeout;
     this.created = spec.now;
@@ -73,4 +83,10 @@ function conjunctionsOf(actions: readonly Action[]): Conjunction[] | null {
       : [],
   );
   return found.length > 0 ? found : null;
+}
+
+function groupsOf(actions: readonly Action[]): number[] {
+  const groups = new Set<number>();
+  for (const action of flattenActions(actions)) if (action.type === 'group') groups.add(action.group);
+  return [...groups];
 }

@@ -8,12 +8,12 @@ import {
   P_OF15_OXM,
 } from '../../../openflow/actions/index.ts';
 import { OFPTT_ALL } from '../../../openflow/constants.ts';
-import { OfError } from '../../../openflow/errors.ts';
 import type { OfMessageOf } from '../../../openflow/message.ts';
 import type { FlowModFields } from '../../../openflow/messages/flow-mod.ts';
 import type { FlowStats } from '../../../openflow/messages/flow-stats.ts';
 import { N_TABLES } from '../../ofproto/ofproto.ts';
 import type { Rule } from '../../ofproto/rule.ts';
+import { changeTables } from '../../ofproto/transaction.ts';
 import type { Connection } from '../connection.ts';
 import type { OpenFlowSwitch } from '../openflow-switch.ts';
 import { rejectIfSecondary } from './role.ts';
@@ -24,32 +24,25 @@ export function handleFlowMod(
   message: OfMessageOf<'flow_mod'>,
 ): void {
   rejectIfSecondary(connection);
-  side.flows.apply(checkedFlowMod(side, connection, message), connection);
+  const mod = checkedFlowMod(connection, message);
+  changeTables(side, { connection, xid: message.xid }, (transaction) => transaction.flow(mod));
 }
 
 const PROTOCOLS = [0, P_OF10_NXM_TID, P_OF11_STD, P_OF12_OXM, P_OF13_OXM, P_OF14_OXM, P_OF15_OXM] as const;
 
-function protocolsOf(connection: Connection): number {
+/** The protocol of a connection, as the checks of actions name it. */
+export function protocolsOf(connection: Connection): number {
   return PROTOCOLS[connection.version];
 }
 
 /** A flow mod whose actions can work with its match, or OfError. */
-export function checkedFlowMod(
-  side: OpenFlowSwitch,
-  connection: Connection,
-  mod: FlowModFields,
-): FlowModFields {
+export function checkedFlowMod(connection: Connection, mod: FlowModFields): FlowModFields {
   if (mod.command === 'delete' || mod.command === 'delete_strict') return mod;
   const actions = checkConsistency(mod.actions, protocolsOf(connection), {
     match: mod.match,
     table: mod.table === OFPTT_ALL ? 0 : mod.table,
     tables: N_TABLES,
   });
-  for (const action of mod.actions) {
-    if (action.type === 'group' && !side.groups.has(action.group)) {
-      throw new OfError('OFPBAC_BAD_OUT_GROUP', `group ${action.group} does not exist`);
-    }
-  }
   return { ...mod, actions };
 }
 

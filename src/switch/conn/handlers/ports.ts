@@ -84,14 +84,26 @@ export function handlePortMod(
   message: OfMessageOf<'port_mod'>,
 ): void {
   rejectIfSecondary(connection);
+  portMod(side, message);
+}
+
+/** The port that a port mod means. @throws OfError */
+export function checkPortMod(side: OpenFlowSwitch, message: OfMessageOf<'port_mod'>): OfPort {
   const port = side.ofproto.port(message.port);
   if (port === undefined) throw new OfError('OFPPMFC_BAD_PORT', `port ${message.port} does not exist`);
   if (!port.mac.every((byte, i) => byte === message.hwAddr[i])) {
     throw new OfError('OFPPMFC_BAD_HW_ADDR', `port ${port.name} has another MAC address`);
   }
+  return port;
+}
+
+/** Carries out a port mod. @throws OfError */
+export function portMod(side: OpenFlowSwitch, message: OfMessageOf<'port_mod'>): void {
+  const port = checkPortMod(side, message);
   const mask = message.mask & CHANGEABLE;
   const config = (port.config & ~mask) | (message.config & mask);
-  if ((mask & PC_PORT_DOWN) !== 0) side.setAdminUp(port, (config & PC_PORT_DOWN) === 0);
+  const up = (config & PC_PORT_DOWN) === 0;
+  if ((mask & PC_PORT_DOWN) !== 0 && up !== port.adminUp) side.setAdminUp(port, up);
   if (config === port.config) return;
   port.config = config;
   side.ofproto.portsChanged();

@@ -2,8 +2,12 @@ import type { OfKind, OfMessageOf } from '../../../openflow/message.ts';
 import type { Connection } from '../connection.ts';
 import type { OpenFlowSwitch } from '../openflow-switch.ts';
 import { handleGetAsync, handleSetAsync } from './async.ts';
+import { handleBundleAdd, handleBundleControl } from './bundles.ts';
 import { handleBarrier, handleConfig, handleDesc, handleFeatures, handleGetConfig } from './features.ts';
 import { handleAggregate, handleFlowMod, handleFlowStats } from './flows.ts';
+import { handleGroupDesc, handleGroupFeatures, handleGroupMod, handleGroupStats } from './groups.ts';
+import { handleMeterConfig, handleMeterFeatures, handleMeterMod, handleMeterStats } from './meters.ts';
+import { handleFlowMonitor, handleFlowMonitorCancel } from './monitor.ts';
 import {
   handleControllerId,
   handleFlowFormat,
@@ -12,8 +16,10 @@ import {
 } from './nicira.ts';
 import { handlePacketOut } from './packet-out.ts';
 import { handlePortDesc, handlePortMod, handlePortStats } from './ports.ts';
+import { handleQueueConfig, handleQueueStats } from './queues.ts';
 import { handleRole } from './role.ts';
-import { handleTableStats } from './tables.ts';
+import { handleTableDesc, handleTableFeatures, handleTableMod, handleTableStats } from './tables.ts';
+import { handleTlvTable, handleTlvTableMod } from './tlv-table.ts';
 
 /**
  * Carries out one kind of request. Throws OfError for what can't be done, which becomes an error reply
@@ -38,6 +44,25 @@ export const HANDLERS: { readonly [K in OfKind]?: Handler<K> } = {
   flow_stats_request: handleFlowStats,
   aggregate_stats_request: handleAggregate,
   table_stats_request: handleTableStats,
+  table_features_request: handleTableFeatures,
+  table_desc_request: handleTableDesc,
+  table_mod: handleTableMod,
+  group_mod: handleGroupMod,
+  group_stats_request: handleGroupStats,
+  group_desc_request: handleGroupDesc,
+  group_features_request: handleGroupFeatures,
+  meter_mod: handleMeterMod,
+  meter_stats_request: handleMeterStats,
+  meter_config_request: handleMeterConfig,
+  meter_features_request: handleMeterFeatures,
+  queue_stats_request: handleQueueStats,
+  queue_get_config_request: handleQueueConfig,
+  flow_monitor_request: handleFlowMonitor,
+  flow_monitor_cancel: handleFlowMonitorCancel,
+  bundle_control: handleBundleControl,
+  bundle_add: handleBundleAdd,
+  tlv_table_mod: handleTlvTableMod,
+  tlv_table_request: handleTlvTable,
   port_desc_request: handlePortDesc,
   port_stats_request: handlePortStats,
   port_mod: handlePortMod,

@@ -1,7 +1,7 @@
 import { OFPCRR_PRIMARY_REQUEST, UINT64_MAX } from '../../../openflow/constants.ts';
 import { OfError } from '../../../openflow/errors.ts';
 import type { OfMessageOf } from '../../../openflow/message.ts';
-import { asyncMask } from '../async.ts';
+import { OF13 } from '../../../openflow/version.ts';
 import type { Connection } from '../connection.ts';
 import type { OpenFlowSwitch } from '../openflow-switch.ts';
 
@@ -32,7 +32,7 @@ export function handleRole(
       }
       side.generationId = generationId;
     }
-    if (role === 'primary') demoteOthers(side, connection);
+    if (role === 'primary' && connection.state.role !== 'primary') demoteOthers(side, connection);
     connection.state.role = role;
   }
   connection.send({
@@ -48,7 +48,7 @@ function demoteOthers(side: OpenFlowSwitch, primary: Connection): void {
   for (const other of side.controllers.connections()) {
     if (other === primary || other.state.role !== 'primary') continue;
     other.state.role = 'secondary';
-    if (other.version >= 5 && (asyncMask(other, 'role_status') & (1 << OFPCRR_PRIMARY_REQUEST)) !== 0) {
+    if (other.version >= OF13) {
       other.send({
         kind: 'role_status',
         version: other.version,

@@ -1,0 +1,148 @@
+import { decodeOrThrow } from '../../../openflow/codec.ts';
+import { OFPBF_ATOMIC } from '../../../openflow/constants.ts';
+import { OfError } from '../../../openflow/errors.ts';
+import type { OfMessageOf } from '../../../openflow/message.ts';
+import type { BundleControlType } from '../../../openflow/messages/bundle.ts';
+import { TablesTransaction } from '../../ofproto/transaction.ts';
+import type { PreparedPacketOut } from '../../upcall/packet-out.ts';
+import type { BundleEntry } from '../bundles.ts';
+import type { Connection } from '../connection.ts';
+import type { OpenFlowSwitch } from '../openflow-switch.ts';
+import { checkedFlowMod } from './flows.ts';
+import { forwardGroupMod } from './groups.ts';
+import { checkPacketOut, preparePacketOut } from './packet-out.ts';
+import { checkPortMod, portMod } from './ports.ts';
+import { rejectIfSecondary } from './role.ts';
+
+export function handleBundleControl(
+  side: OpenFlowSwitch,
+  connection: Connection,
+  message: OfMessageOf<'bundle_control'>,
+  bytes: Uint8Array,
+): void {
+  rejectIfSecondary(connection);
+  const { bundle, flags, type } = message;
+  const { bundles } = connection.state;
+  const now = side.clock.now();
+  let reply: BundleControlType;
+  switch (type) {
+    case 'open_request':
+      bundles.open(bundle, flags, bytes.slice(), now);
+      reply = 'open_reply';
+      break;
+    case 'close_request':
+      bundles.close(bundle, flags, now);
+      reply = 'close_reply';
+      break;
+    case 'commit_request':
+      commit(side, connection, bundles.take(bundle, flags).entries, flags);
+      reply = 'commit_reply';
+      break;
+    case 'discard_request':
+      bundles.discard(bundle);
+      reply = 'discard_reply';
+      break;
+    default:
+      throw new OfError('OFPBFC_BAD_TYPE', `a switch takes no bundle ${type}`);
+  }
+  connection.send({
+    kind: 'bundle_control',
+    ...connection.replyHeader(message),
+    bundle,
+    type: reply,
+    flags: 0,
+  });
+}
+
+export function handleBundleAdd(
+  side: OpenFlowSwitch,
+  connection: Connection,
+  message: OfMessageOf<'bundle_add'>,
+  bytes: Uint8Array,
+): void {
+  rejectIfSecondary(connection);
+  const inner = decodeOrThrow(message.message, connection.codecOptions);
+  connection.state.bundles.add(
+    message.bundle,
+    message.flags,
+    { message: checked(connection, inner), request: bytes.slice() },
+    side.clock.now(),
+  );
+}
+
+/** What can be known of a message before the commit must be right when it is added. */
+function checked(connection: Connection, inner: ReturnType<typeof decodeOrThrow>): BundleEntry['message'] {
+  switch (inner.kind) {
+    case 'flow_mod':
+      return { ...inner, ...checkedFlowMod(connection, inner) };
+    case 'group_mod':
+    case 'port_mod':
+      return inner;
+    case 'packet_out':
+      checkPacketOut(connection, inner);
+      return inner;
+    default:
+      throw new OfError('OFPBFC_MSG_UNSUP', `a ${inner.kind} cannot stand in a bundle`);
+  }
+}
+
+/**
+ * Carries out all messages, or none but for port mods, which an atomic bundle therefore can't have.
+ * Messages are carried out in their order whatever the flags say.
+ */
+function commit(
+  side: OpenFlowSwitch,
+  connection: Connection,
+  entries: readonly BundleEntry[],
+  flags: number,
+): void {
+  const transaction = new TablesTransaction(side, null);
+  const packets: PreparedPacketOut[] = [];
+  let current: BundleEntry | null = null;
+  try {
+    for (const entry of entries) {
+      current = entry;
+      transaction.requester = { connection, xid: entry.message.xid };
+      const packet = begin(side, connection, transaction, entry.message, flags);
+      if (packet !== null) packets.push(packet);
+    }
+  } catch (error) {
+    transaction.revert();
+    for (const packet of packets) packet.drop();
+    if (!(error instanceof OfError) || current === null) throw error;
+    // The message that failed is told first, then the bundle as a whole.
+    connection.sendError(error, current.request);
+    throw new OfError('OFPBFC_MSG_FAILED', `bundle not committed: ${error.message}`, { cause: error });
+  }
+  transaction.commit();
+  for (const { message } of entries) {
+    if (message.kind === 'port_mod') portMod(side, message);
+    else if (message.kind === 'group_mod') forwardGroupMod(side, connection, message);
+  }
+  for (const packet of packets) packet.send();
+}
+
+function begin(
+  side: OpenFlowSwitch,
+  connection: Connection,
+  transaction: TablesTransaction,
+  message: BundleEntry['message'],
+  flags: number,
+): PreparedPacketOut | null {
+  switch (message.kind) {
+    case 'flow_mod':
+      transaction.flow(message);
+      return null;
+    case 'group_mod':
+      transaction.group(message);
+      return null;
+    case 'port_mod':
+      if ((flags & OFPBF_ATOMIC) !== 0) {
+        throw new OfError('OFPBFC_MSG_FAILED', 'port mods cannot be part of an atomic bundle');
+      }
+      checkPortMod(side, message);
+      return null;
+    case 'packet_out':
+      return preparePacketOut(side, connection, message, transaction.version);
+  }
+}

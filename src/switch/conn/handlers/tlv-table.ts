@@ -1,0 +1,67 @@
+import { N_TUN_METADATA_BYTES, N_TUN_METADATA_FIELDS } from '../../../flow/layout.ts';
+import type { TunnelOptionError } from '../../../flow/tun-metadata.ts';
+import { OfError, type OfErrorName } from '../../../openflow/errors.ts';
+import type { OfMessageOf } from '../../../openflow/message.ts';
+import type { Connection } from '../connection.ts';
+import type { OpenFlowSwitch } from '../openflow-switch.ts';
+import { rejectIfSecondary } from './role.ts';
+
+const ERRORS: Readonly<Record<TunnelOptionError, OfErrorName>> = {
+  'bad-index': 'NXTTMFC_BAD_FIELD_IDX',
+  'bad-length': 'NXTTMFC_BAD_OPT_LEN',
+  'already-mapped': 'NXTTMFC_ALREADY_MAPPED',
+  duplicate: 'NXTTMFC_DUP_ENTRY',
+  'table-full': 'NXTTMFC_TABLE_FULL',
+};
+
+export function handleTlvTableMod(
+  side: OpenFlowSwitch,
+  connection: Connection,
+  message: OfMessageOf<'tlv_table_mod'>,
+): void {
+  rejectIfSecondary(connection);
+  const { tlvTable } = side;
+  switch (message.command) {
+    case 'clear':
+      tlvTable.clear();
+      break;
+    case 'delete':
+      for (const { index } of message.mappings) tlvTable.remove(index);
+      break;
+    case 'add': {
+      const added: number[] = [];
+      for (const { optionClass, optionType, optionLen, index } of message.mappings) {
+        const error = tlvTable.add({ optionClass, optionType, length: optionLen, index });
+        if (error === null) {
+          added.push(index);
+          continue;
+        }
+        // All of a message, or nothing.
+        for (const done of added) tlvTable.remove(done);
+        throw new OfError(ERRORS[error], `tun_metadata${index}: ${error}`);
+      }
+    }
+  }
+  side.ofproto.tablesChanged();
+}
+
+export function handleTlvTable(
+  side: OpenFlowSwitch,
+  connection: Connection,
+  message: OfMessageOf<'tlv_table_request'>,
+): void {
+  connection.send({
+    kind: 'tlv_table_reply',
+    ...connection.replyHeader(message),
+    maxOptionSpace: N_TUN_METADATA_BYTES,
+    maxFields: N_TUN_METADATA_FIELDS,
+    mappings: side.tlvTable
+      .options()
+      .map(({ optionClass, optionType, length, index }) => ({
+        optionClass,
+        optionType,
+        optionLen: length,
+        index,
+      })),
+  });
+}
