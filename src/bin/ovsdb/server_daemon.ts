@@ -194,6 +194,7 @@ export class ServerDaemon {
   /** What is due now and then: state of connections into the database, compaction, new attempts to listen. */
   tick(): void {
     this.remotes.writeStatus();
+    this.#transports.refreshTls();
     this.remotes.retryFailed();
     this.refreshRemotes();
     for (const name of this.server.databases.keys()) {

@@ -8,7 +8,7 @@ import type { ByteHandler, ByteStream, Connector, RpcChannel } from '../../ovsdb
 import { StreamChannel } from '../../ovsdb/rpc/stream.ts';
 import type { Listener, Transports } from '../../ovsdb/server/remote.ts';
 import { reasonOf } from '../daemon/vlog-sinks.ts';
-import { type TlsNames, tlsOptions } from './tls.ts';
+import { type TlsNames, tlsFingerprint, tlsOptions } from './tls.ts';
 
 const DEFAULT_PORT = 6640;
 const CONNECT_TIMEOUT_MS = 10_000;
@@ -140,6 +140,8 @@ export class SocketTransports implements Transports {
   readonly #log: ModuleLog;
   readonly #tlsLog: ModuleLog;
   readonly #tls: () => TlsNames;
+  /** Listening servers, each with the settings that it was last given. */
+  readonly #tlsServers = new Map<TlsServer, string>();
   /** Every client on a unix socket gets a number, for the log. */
   #unixClients = 0;
 
@@ -212,10 +214,29 @@ export class SocketTransports implements Transports {
       if (name) this.#tlsLog.dbg(() => `connection indicated server name ${name}`);
       accept(socket);
     });
+    this.#tlsServers.set(server, tlsFingerprint(this.#tls()));
+    server.on('close', () => this.#tlsServers.delete(server));
     server.on('tlsClientError', (error, socket) =>
       warnings.warn(`${peerName('ssl', socket)}: TLS handshake failed: ${error.message}`),
     );
     return server;
+  }
+
+  /** Has listeners take over certificates that changed. Connections that stand keep theirs. */
+  refreshTls(): void {
+    if (this.#tlsServers.size === 0) return;
+    try {
+      const names = this.#tls();
+      const fingerprint = tlsFingerprint(names);
+      for (const [server, before] of this.#tlsServers) {
+        if (before === fingerprint) continue;
+        server.setSecureContext(tlsOptions(names));
+        this.#tlsServers.set(server, fingerprint);
+      }
+    } catch (error) {
+      const why = error instanceof Error ? error.message : String(error);
+      this.#tlsLog.dbg(`certificates stay as they were: ${why}`);
+    }
   }
 
   async listen(

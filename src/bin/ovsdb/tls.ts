@@ -1,5 +1,5 @@
 /** TLS settings of the server: files that are named directly, or by columns of a database. */
-import { readFileSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import type { SecureContextOptions, TLSSocketOptions } from 'node:tls';
 import { WeftError } from '../../base/errors.ts';
 import { reasonOf } from '../daemon/vlog-sinks.ts';
@@ -30,6 +30,15 @@ function file(what: string, name: string | undefined): Buffer {
   } catch (error) {
     throw new WeftError('no-tls-file', `${what} "${name}": ${reasonOf(error)}`, { cause: error });
   }
+}
+
+/** Differs when the settings do, or when a file of theirs was written anew. */
+export function tlsFingerprint(names: TlsNames): string {
+  const files = [names.privateKey, names.certificate, names.caCert, names.peerCaCert];
+  const times = files.map((name) =>
+    name === undefined ? 0 : (statSync(name, { throwIfNoEntry: false })?.mtimeMs ?? 0),
+  );
+  return JSON.stringify([names, times]);
 }
 
 /** What Node needs to speak TLS. Throws `WeftError` that names the file at fault. */
