@@ -7,12 +7,15 @@ import { NO_CODE, type Values } from './values.ts';
  * Aggregates are kept per group: how many rows the group has and the code of its result. A change to a
  * row of the source changes the state of its group; when all changes are in, every group that was touched
  * gives up its old row in the head and derives its new one. count and sum need no look at the other
- * rows; min and max need one only when the extreme itself went and nothing as good came; set and list
- * are as large as their group and are made anew.
+ * rows; min and max keep a heap for large groups, from which they take the next value when the best one
+ * went; set and list are as large as their group and are made anew.
  *
  * A sum beyond the ints has no value: the group then has no row, and the exact sum is kept aside, so
  * that the order of events does not matter.
  */
+
+/** In groups up to this size the next best value is looked for row by row. */
+const SMALL_GROUP = 16;
 
 interface Touched {
   readonly rowsBefore: number;
@@ -36,6 +39,8 @@ export class AggregateRunner {
   /** Exact sums that are not the decoded result. */
   readonly #large = new Map<number, number | bigint>();
   readonly #touched = new Map<number, Touched>();
+  /** min, max: the values of large groups, best first; some may have gone. */
+  readonly #heaps = new Map<number, number[]>();
 
   constructor(aggregate: Aggregate, source: Relation, head: Relation, values: Values, reserve: Reserve) {
     this.aggregate = aggregate;
@@ -76,7 +81,11 @@ export class AggregateRunner {
       t.rows += weight;
       const value = codes[groups];
       if (op === 'sum') t.sum = add(t.sum, this.#decode(value), weight);
-      else if (op === 'min' || op === 'max') this.#extreme(t, value, weight);
+      else if (op === 'min' || op === 'max') {
+        this.#extreme(t, value, weight);
+        const heap = weight > 0 ? this.#heaps.get(group) : undefined;
+        if (heap !== undefined) this.#push(heap, value);
+      }
     }
   }
 
@@ -151,7 +160,7 @@ export class AggregateRunner {
         return this.#sum(group, t);
       case 'min':
       case 'max':
-        return t.rescan ? this.#scanExtreme(group) : t.best;
+        return t.rescan ? this.#extremeOf(group, t.rows) : t.best;
       case 'set':
       case 'list':
         return this.#collect(group);
@@ -191,14 +200,48 @@ export class AggregateRunner {
     return refs;
   }
 
-  #scanExtreme(group: number): number {
-    const at = this.aggregate.groups;
-    let best = NO_CODE;
-    for (const ref of this.#rows(group)) {
-      const value = this.#source.word(ref, at);
-      if (best === NO_CODE || this.#better(value, best)) best = value;
+  /** The best value of a group whose best went: from its heap, which large groups get on first need. */
+  #extremeOf(group: number, rows: number): number {
+    let heap = this.#heaps.get(group);
+    if (heap === undefined || heap.length > 4 * rows + SMALL_GROUP) {
+      heap = this.#rows(group).map((ref) => this.#source.word(ref, this.aggregate.groups));
+      if (heap.length <= SMALL_GROUP) return heap.reduce((best, v) => (this.#better(v, best) ? v : best));
+      for (let i = (heap.length >> 1) - 1; i >= 0; i--) this.#sink(heap, i);
+      this.#heaps.set(group, heap);
+      return heap[0];
     }
-    return best;
+    // Values that went are still in the heap: they are dropped when they come to its top.
+    const codes = [...this.#groups.codesOf(group)];
+    while (this.#source.code.vis(...codes, heap[0]) === 0) {
+      const last = heap.pop()!;
+      heap[0] = last;
+      this.#sink(heap, 0);
+    }
+    return heap[0];
+  }
+
+  #sink(heap: number[], at: number): void {
+    for (let i = at; ; ) {
+      let best = i;
+      for (const child of [2 * i + 1, 2 * i + 2])
+        if (child < heap.length && this.#better(heap[child], heap[best])) best = child;
+      if (best === i) return;
+      [heap[i], heap[best]] = [heap[best], heap[i]];
+      i = best;
+    }
+  }
+
+  #push(heap: number[], value: number): void {
+    let i = heap.push(value) - 1;
+    for (let up = (i - 1) >> 1; i > 0 && this.#better(heap[i], heap[up]); up = (i - 1) >> 1) {
+      [heap[i], heap[up]] = [heap[up], heap[i]];
+      i = up;
+    }
+  }
+
+  /** Values are about to be swept: heaps may hold values that no row has. */
+  forget(): void {
+    this.#heaps.clear();
   }
 
   #collect(group: number): number {
@@ -223,7 +266,11 @@ export class AggregateRunner {
   }
 
   commit(): void {
-    for (const [group, t] of this.#touched) if (t.rows === 0) this.#groups.code.release(group);
+    for (const [group, t] of this.#touched) {
+      if (t.rows > 0) continue;
+      this.#groups.code.release(group);
+      this.#heaps.delete(group);
+    }
     this.#touched.clear();
     if (this.#groups.wasteful) this.#compact();
   }
@@ -232,6 +279,8 @@ export class AggregateRunner {
     const { support, rank } = this.#groups.layout;
     for (const [group, t] of this.#touched) {
       this.#large.delete(group);
+      // It may have dropped values that are back now.
+      this.#heaps.delete(group);
       if (t.sumBefore !== undefined) this.#large.set(group, t.sumBefore);
       this.#groups.setWord(group, support, t.rowsBefore);
       this.#groups.setWord(group, rank, t.resultBefore);
@@ -256,6 +305,7 @@ export class AggregateRunner {
     });
     this.#groups.compact();
     this.#large.clear();
+    this.#heaps.clear();
     for (const [codes, rows, result, large] of live) {
       const ref = this.#groups.code.make(...codes);
       this.#groups.setWord(ref, support, rows);

@@ -135,6 +135,48 @@ test('aggregates: a value counts once, further arguments tell occurrences apart,
   assert.deepEqual(engine.rows('all'), [[5]]);
 });
 
+test('min and max of a large group follow every loss of the best value, also across failures and sweeps', () => {
+  const engine = make(
+    'input a(g: int, v: int); output lo(g: int, v: int); output hi(g: int, v: int); lo(g, min(v)) :- a(g, v); hi(g, max(v)) :- a(g, v);',
+  );
+  const values = Array.from({ length: 300 }, (_, i) => (i * 7919) % 1009);
+  engine.transaction((tx) => {
+    for (const v of values) tx.insert('a', [1, v]);
+  });
+  const left = new Set(values);
+  const step = (change: (v: number) => void): void => {
+    const sorted = [...left].sort((x, y) => x - y);
+    change(left.size % 2 === 0 ? sorted[0] : sorted[sorted.length - 1]);
+    const now = [...left].sort((x, y) => x - y);
+    assert.deepEqual(
+      [...engine.rows('lo'), ...engine.rows('hi')],
+      now.length === 0
+        ? []
+        : [
+            [1, now[0]],
+            [1, now[now.length - 1]],
+          ],
+    );
+  };
+  while (left.size > 0) {
+    step((v) => {
+      assert.throws(() =>
+        engine.transaction((tx) => {
+          tx.delete('a', [1, v]);
+          tx.insert('nowhere', []);
+        }),
+      );
+      engine.transaction((tx) => tx.delete('a', [1, v]));
+      left.delete(v);
+      if (left.size % 50 === 0) engine.sweep();
+      if (left.size % 7 === 0) {
+        engine.transaction((tx) => tx.insert('a', [1, v]));
+        engine.transaction((tx) => tx.delete('a', [1, v]));
+      }
+    });
+  }
+});
+
 test('errors leave everything as it was', () => {
   const boom: HostFunction = {
     name: 'boom',

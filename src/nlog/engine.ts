@@ -459,6 +459,7 @@ export class Engine {
       }
     });
     this.#functions.forget();
+    for (const a of this.#schedule.aggregates) a.forget();
     this.#sweptAt = this.#values.pooled;
     this.#mostRows = this.totalRows;
   }

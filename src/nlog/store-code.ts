@@ -221,7 +221,8 @@ const more = () => {
   if (last < 0 && t.top > t.limit) more();
 };
 const create = (${comma}h) => {
-  if (++pn > pm + 1 + ps) pgrow();
+  // Two buckets for each row: most look-ups for a row that is not there end at the bucket.
+  if (++pn * 2 > pm + 1 + ps) { pgrow(); pgrow(); }
   let r = t.free;
   if (r !== 0) t.free = ch[r >>> ${CHUNK_BITS}][(r & ${CHUNK_MASK}) + ${link}];
   else {

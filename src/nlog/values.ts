@@ -20,6 +20,8 @@ import { elementType, type OpaqueType, type TypeName, UUID, type Value } from '.
  */
 
 export const INT_INLINE = 0x40000000;
+/** As many entries as one Map can hold. */
+const MAX_POOL = 2 ** 24 - 1;
 /** What `find` gives for a value that no row can hold. */
 export const NO_CODE = -0x80000000;
 
@@ -39,8 +41,10 @@ class Pool<T> {
     const known = this.ids.get(key);
     if (known !== undefined) return known;
     const id = this.#free.pop() ?? this.values.length;
-    if (id >= INT_INLINE)
-      throw new WeftError('nlog-size-limit', `more than ${INT_INLINE} distinct values of one type`);
+    if (this.ids.size >= MAX_POOL)
+      throw new WeftError('nlog-size-limit', `more than ${MAX_POOL} distinct values of one type`, {
+        remedy: 'let rows share values, or name things by int',
+      });
     this.ids.set(key, id);
     this.values[id] = make();
     this.#keys[id] = key;
