@@ -47,6 +47,8 @@ interface Served {
   readonly file: DatabaseStorage | null;
   readonly relay: Relay | null;
   history: History | null;
+  /** The schema as JSON text. */
+  schemaText: string;
   unlisten: () => void;
   /** Transactions that wait are to be tried again. */
   dirty: boolean;
@@ -170,7 +172,15 @@ export class Server {
   }
 
   #serve(db: Database, file: DatabaseStorage | null, relay: Relay | null = null): void {
-    const served: Served = { db, file, relay, history: null, unlisten: () => {}, dirty: false };
+    const served: Served = {
+      db,
+      file,
+      relay,
+      history: null,
+      schemaText: '',
+      unlisten: () => {},
+      dirty: false,
+    };
     this.#served.set(db.name, served);
     this.#attach(served);
   }
@@ -178,6 +188,7 @@ export class Server {
   #attach(served: Served): void {
     const { db } = served;
     this.#databases.set(db.name, db);
+    served.schemaText = stringifySorted(schemaToJson(db.schema));
     const { relay } = served;
     if (relay !== null) served.history = new History(db, () => relay.lastId);
     else if (served.file?.history !== undefined) served.history = served.file.history;
@@ -207,14 +218,13 @@ export class Server {
   #updateStatus(): void {
     this.#status.update(
       this.names.map((name) => {
-        const db = this.#databases.get(name);
         const relay = this.#relays.get(name);
         return {
           name,
           model: relay === undefined ? (this.file(name)?.model ?? 'standalone') : 'relay',
           position: this.file(name)?.position,
           connected: relay?.connected ?? true,
-          schema: db === undefined ? null : stringifySorted(schemaToJson(db.schema)),
+          schema: this.#served.get(name)?.schemaText ?? null,
         };
       }),
       (transaction) => this.commit(transaction),
