@@ -184,23 +184,21 @@ export function commitActions(flow: Flow, base: Flow, wc: Flow, actions: DpActio
     commitMpls(flow, base, actions);
     mplsDone = true;
   }
-  if (b.nwProto(flow) !== 0 || b.isIpAny(flow)) {
-    switch (b.ethType(base)) {
-      case b.ETH_TYPE_IP:
-        if (b.nwProto(flow) !== 0) commitGroup('ipv4', IPV4_FIELDS, flow, base, wc, actions);
-        break;
-      case b.ETH_TYPE_IPV6:
-        if (b.nwProto(flow) !== 0) {
-          commitGroup('ipv6', IPV6_FIELDS, flow, base, wc, actions);
-          if (isNd(flow) && commitGroup('nd', ND_FIELDS, flow, base, wc, actions)) slow = true;
-        }
-        break;
-      case b.ETH_TYPE_ARP:
-        if (commitGroup('arp', ARP_FIELDS, flow, base, wc, actions)) slow = true;
-        break;
-    }
+  // What decides here must be in the mask already. A protocol or port of 0 says nothing: a megaflow
+  // that doesn't look at it stands for others too.
+  switch (b.ethType(base)) {
+    case b.ETH_TYPE_IP:
+      commitGroup('ipv4', IPV4_FIELDS, flow, base, wc, actions);
+      break;
+    case b.ETH_TYPE_IPV6:
+      commitGroup('ipv6', IPV6_FIELDS, flow, base, wc, actions);
+      if (isNd(flow) && commitGroup('nd', ND_FIELDS, flow, base, wc, actions)) slow = true;
+      break;
+    case b.ETH_TYPE_ARP:
+      if (commitGroup('arp', ARP_FIELDS, flow, base, wc, actions)) slow = true;
+      break;
   }
-  if (b.isIpAny(base) && flow[W_TP] !== 0) {
+  if (b.isIpAny(base)) {
     switch (b.nwProto(flow)) {
       case b.IPPROTO_TCP:
         commitGroup('tcp', PORT_FIELDS, flow, base, wc, actions);
