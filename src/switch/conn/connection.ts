@@ -317,6 +317,10 @@ export class Connection {
     }
     this.version = version;
     this.up = true;
+    this.options.wireLog.dbg(
+      () =>
+        `${this.peer}: negotiated OpenFlow version 0x${hex2(version)} (we support ${versionList(versions)}, peer supports ${versionList(hello.versions)})`,
+    );
     this.options.handler.onUp(this);
   }
 
@@ -354,12 +358,14 @@ function hex2(n: number): string {
   return n.toString(16).padStart(2, '0');
 }
 
-/** "version 0x01", "versions 0x01 and 0x04", "versions 0x01, 0x04, and 0x05". */
+/** "version 0x01", "version 0x06 and earlier", "versions 0x01 and 0x04", "versions 0x01, 0x04, and 0x05". */
 function versionList(bits: number): string {
   const numbers: string[] = [];
   for (let v = 1; v < 31; v++) if ((bits & (1 << v)) !== 0) numbers.push(`0x${hex2(v)}`);
   if (numbers.length === 0) return 'no versions';
   if (numbers.length === 1) return `version ${numbers[0]}`;
+  // All versions from 1 to the newest.
+  if (((bits >>> 1) & ((bits >>> 1) + 1)) === 0) return `version ${numbers.at(-1)} and earlier`;
   if (numbers.length === 2) return `versions ${numbers[0]} and ${numbers[1]}`;
   return `versions ${numbers.slice(0, -1).join(', ')}, and ${numbers.at(-1)}`;
 }

@@ -1,4 +1,4 @@
-import type { Match } from '../../flow/match.ts';
+import type { TunnelMetadataMap } from '../../flow/tun-metadata.ts';
 import { actionsEqual, actionsOutputToGroup, actionsOutputToPort } from '../../openflow/actions/index.ts';
 import {
   OFPFMF_ADD,
@@ -44,8 +44,12 @@ export class FlowMonitors {
   readonly #watchers = new Map<Connection, Watcher>();
   #events = 0;
 
-  constructor(flows: FlowStore) {
+  readonly #tun: TunnelMetadataMap;
+
+  /** `tun`: where the switch's tunnel options stand in keys. */
+  constructor(flows: FlowStore, tun: TunnelMetadataMap) {
     this.#flows = flows;
+    this.#tun = tun;
   }
 
   /** Carries out a request, whole or not at all; gives what there is now. @throws OfError */
@@ -138,7 +142,7 @@ export class FlowMonitors {
     const own = event.requester?.connection === connection;
     if (!own || (flags & OFPFMF_ONLY_OWN) !== 0 || watcher.paused !== null) {
       const reason = type === 'removed' ? event.reason : 0;
-      watcher.updates.push(fullUpdate(rule, type, reason, (flags & OFPFMF_INSTRUCTIONS) !== 0));
+      watcher.updates.push(fullUpdate(this.#tun, rule, type, reason, (flags & OFPFMF_INSTRUCTIONS) !== 0));
     } else if (!watcher.abbreviated) {
       watcher.updates.push({ event: 'abbrev', xid: event.requester?.xid ?? 0 });
       watcher.abbreviated = true;
@@ -196,7 +200,7 @@ export class FlowMonitors {
       }
     }
     return [...found].map(([rule, { event, flags }]) =>
-      fullUpdate(rule, event, 0, (flags & OFPFMF_INSTRUCTIONS) !== 0),
+      fullUpdate(this.#tun, rule, event, 0, (flags & OFPFMF_INSTRUCTIONS) !== 0),
     );
   }
 }
@@ -212,14 +216,11 @@ function concerns(monitor: FlowMonitor, rule: Rule, old: Rule | null): boolean {
     return false;
   }
   if (outGroup !== OFPG_ANY && !actionsOutputToGroup(rule.actions, outGroup)) return false;
-  return monitor.match.isCatchAll || monitor.match.covers(matchOf(rule));
-}
-
-function matchOf(rule: Rule): Match {
-  return rule.expandMatch();
+  return monitor.match.isCatchAll || monitor.match.covers(rule.expandMatch());
 }
 
 function fullUpdate(
+  tun: TunnelMetadataMap,
   rule: Rule,
   event: FullFlowUpdate['event'],
   reason: number,
@@ -233,7 +234,7 @@ function fullUpdate(
     table: rule.table,
     priority: rule.priority,
     cookie: rule.cookie,
-    match: matchOf(rule),
+    match: rule.expandMatch(tun),
     actions: withActions ? rule.actions : [],
   };
 }

@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import type { Clock } from '../../base/clock.ts';
 import type { Logger, ModuleLog } from '../../base/log.ts';
 import { Match } from '../../flow/match.ts';
@@ -5,6 +6,7 @@ import { formatMatch } from '../../flow/match-format.ts';
 import { TunnelMetadataTable } from '../../flow/tun-metadata.ts';
 import { formatActions } from '../../openflow/actions/index.ts';
 import type { Action } from '../../openflow/actions/types.ts';
+import { encodeOne } from '../../openflow/codec.ts';
 import {
   FF_SEND_FLOW_REM,
   NO_BUFFER,
@@ -18,13 +20,15 @@ import {
   OFPPR_DELETE,
   OFPPR_MODIFY,
   OFPRR_DELETE,
+  PS_LIVE,
 } from '../../openflow/constants.ts';
 import { OfError } from '../../openflow/errors.ts';
 import type { OfKind, OfMessage, OfMessageOf } from '../../openflow/message.ts';
 import type { AsyncType } from '../../openflow/messages/async.ts';
 import type { FlowModFields } from '../../openflow/messages/flow-mod.ts';
 import { DEFAULT_SELECTION } from '../../openflow/messages/group.ts';
-import { OF14 } from '../../openflow/version.ts';
+import type { PortDesc } from '../../openflow/messages/port.ts';
+import { OF14, OF15 } from '../../openflow/version.ts';
 import { type FlowEvent, FlowStore } from '../ofproto/flow-store.ts';
 import type { Group } from '../ofproto/group.ts';
 import type { GroupModFields } from '../ofproto/group-table.ts';
@@ -46,7 +50,7 @@ import { flowRemovedMessage } from './messages/flow-removed.ts';
 import { packetInMessage } from './messages/packet-in.ts';
 import { portDesc } from './messages/port-desc.ts';
 import type { StreamProvider } from './stream.ts';
-import type { ControllerStatus, OpenFlowConfig, OpenFlowSide } from './types.ts';
+import type { ControllerConfig, ControllerStatus, OpenFlowConfig, OpenFlowSide } from './types.ts';
 
 /** Priority above all that OpenFlow can give: flows of the switch itself. */
 const FAIL_OPEN_PRIORITY = 0xf0f0f0;
@@ -72,6 +76,8 @@ export interface OpenFlowSwitchOptions {
   readonly setAdminUp: (port: OfPort, up: boolean) => void;
   /** Directory of the bridge's sockets (BRIDGE.mgmt, BRIDGE.snoop). */
   readonly runDir: string;
+  /** Refuses sockets outside of `runDir`; default true. */
+  readonly selfConfinement?: boolean;
   /** Takes actions that only tests use. */
   readonly testMode?: boolean;
 }
@@ -92,6 +98,8 @@ export class OpenFlowSwitch implements OpenFlowSide {
   /** Guards role requests (OpenFlow 1.5, 6.3.6); null: none seen. */
   generationId: bigint | null = null;
   #failOpen = false;
+  /** Ports as controllers were told of them last. */
+  readonly #described = new WeakMap<OfPort, PortDesc>();
   readonly #statusListeners: (() => void)[] = [];
 
   constructor(options: OpenFlowSwitchOptions) {
@@ -100,7 +108,7 @@ export class OpenFlowSwitch implements OpenFlowSide {
     this.slowPath = options.slowPath;
     this.log = options.log.module('ofproto');
     this.flows = new FlowStore(options.ofproto, (events) => this.#flowEvents(events));
-    this.monitors = new FlowMonitors(this.flows);
+    this.monitors = new FlowMonitors(this.flows, this.tlvTable);
     this.controllers = new Controllers({
       codec: { tun: this.tlvTable, debugActions: options.testMode ?? false },
       bridge: options.ofproto.name,
@@ -139,7 +147,8 @@ export class OpenFlowSwitch implements OpenFlowSide {
       if (settings !== undefined) this.flows.table(id).configure(settings);
       else this.flows.existing(id)?.configure(undefined);
     }
-    this.controllers.configure(config.controllers, config.versions);
+    const allowed = config.controllers.filter((c) => this.#isAllowed(c));
+    this.controllers.configure(allowed, config.versions);
     const hadPrimary = before?.controllers.some((c) => c.type === 'primary') ?? false;
     const hasPrimary = config.controllers.some((c) => c.type === 'primary');
     // Who takes control finds empty tables; so does whoever is left when the controllers go.
@@ -148,6 +157,30 @@ export class OpenFlowSwitch implements OpenFlowSide {
     }
     this.#defaultFlow();
     this.#failOpenFlow();
+  }
+
+  /**
+   * Who may write the database can still not make us connect to, or put in place of a file, whatever
+   * socket he likes: only those of the run directory and, to listen on, of the bridge's name.
+   */
+  #isAllowed({ target }: ControllerConfig): boolean {
+    if (this.options.selfConfinement === false) return true;
+    const { runDir } = this.options;
+    const { name } = this.ofproto;
+    const listens = target.startsWith('punix:');
+    if (!listens && !target.startsWith('unix:')) return true;
+    const path = target.slice(listens ? 6 : 5);
+    if (!listens && !path.includes('/')) return true;
+    const prefix = listens ? `${runDir}/${name}.` : `${runDir}/`;
+    const within = join(path).startsWith(prefix) && !join(path).slice(prefix.length).includes('/');
+    if (within && !path.slice(prefix.length).includes('/')) return true;
+    const log = this.options.log.module('bridge').limited(1, 5);
+    log.err(
+      listens
+        ? `bridge ${name}: Not adding Unix domain socket controller "${target}", which might overwrite local files: use "punix:${prefix}*", or connect to "unix:${runDir}/${name}.mgmt", which is always there`
+        : `bridge ${name}: Not connecting to socket controller "${target}", which might be used against the host: use "unix:${prefix}*", or connect to "unix:${runDir}/${name}.mgmt", which is always there`,
+    );
+    return false;
   }
 
   #targetsChanged(before: OpenFlowConfig, after: OpenFlowConfig): boolean {
@@ -230,27 +263,46 @@ export class OpenFlowSwitch implements OpenFlowSide {
 
   // --- Ports ----------------------------------------------------------------------------------------
 
+  /** A port comes as one that carries nothing yet; that it does is news of its own. */
   portAdded(port: OfPort): void {
-    this.#portStatus(port, OFPPR_ADD);
+    const desc = portDesc(port);
+    this.#portStatus(port, { ...desc, state: desc.state & ~PS_LIVE }, OFPPR_ADD, null);
+    if ((desc.state & PS_LIVE) !== 0) this.#portStatus(port, desc, OFPPR_MODIFY, null);
   }
 
-  portModified(port: OfPort): void {
-    this.#portStatus(port, OFPPR_MODIFY);
+  /** `source`: the connection that asked for the change. */
+  portModified(port: OfPort, source: Connection | null = null): void {
+    this.#portStatus(port, portDesc(port), OFPPR_MODIFY, source);
   }
 
   portRemoved(port: OfPort): void {
-    this.#portStatus(port, OFPPR_DELETE);
+    this.#portStatus(port, portDesc(port), OFPPR_DELETE, null);
   }
 
-  #portStatus(port: OfPort, reason: number): void {
-    const desc = portDesc(port);
-    this.broadcast('port_status', reason, (connection) => ({
-      kind: 'port_status',
-      version: connection.version,
-      xid: 0,
-      reason,
-      desc,
-    }));
+  /**
+   * Tells of a port. Who changed it by a port mod knows already, and only from OpenFlow 1.5 on expects to
+   * be told; what a version can't express is no news to who speaks it.
+   */
+  #portStatus(port: OfPort, desc: PortDesc, reason: number, source: Connection | null): void {
+    const before = this.#described.get(port);
+    if (reason === OFPPR_DELETE) this.#described.delete(port);
+    else this.#described.set(port, desc);
+    this.broadcast('port_status', reason, (connection) => {
+      if (connection === source && connection.version < OF15) return null;
+      const status = (of: PortDesc): OfMessage => ({
+        kind: 'port_status',
+        version: connection.version,
+        xid: 0,
+        reason,
+        desc: of,
+      });
+      const message = status(desc);
+      if (reason === OFPPR_MODIFY && before !== undefined) {
+        const [old, now] = [encodeOne(status(before)), encodeOne(message)];
+        if (old.length === now.length && old.every((byte, k) => byte === now[k])) return null;
+      }
+      return message;
+    });
   }
 
   /** Sends a message that nobody asked for to all connections that want its kind for this reason. */
@@ -285,7 +337,7 @@ export class OpenFlowSwitch implements OpenFlowSide {
         continue;
       const { rule, reason } = event;
       this.broadcast('flow_removed', reason, (connection) =>
-        flowRemovedMessage(connection, rule, reason, this.clock.now()),
+        flowRemovedMessage(this, connection, rule, reason, this.clock.now()),
       );
     }
     this.monitors.report(events);

@@ -116,7 +116,7 @@ function commit(
   }
   transaction.commit();
   for (const { message } of entries) {
-    if (message.kind === 'port_mod') portMod(side, message);
+    if (message.kind === 'port_mod') portMod(side, message, connection);
     else if (message.kind === 'group_mod') forwardGroupMod(side, connection, message);
   }
   for (const packet of packets) packet.send();

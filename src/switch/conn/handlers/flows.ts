@@ -1,3 +1,4 @@
+import type { TunnelMetadataMap } from '../../../flow/tun-metadata.ts';
 import {
   checkConsistency,
   P_OF10_NXM_TID,
@@ -57,14 +58,15 @@ export function handleFlowStats(
     kind: 'flow_stats_reply',
     ...connection.replyHeader(message),
     more: false,
-    flows: rules.map((rule) => flowStats(rule, now)),
+    flows: rules.map((rule) => flowStats(rule, now, side.tlvTable)),
   });
 }
 
-export function flowStats(rule: Rule, now: number): FlowStats {
+/** `now`: Clock.now() ms; `tun`: where the switch's tunnel options stand in keys. */
+export function flowStats(rule: Rule, now: number, tun: TunnelMetadataMap | null = null): FlowStats {
   const age = Math.max(0, now - rule.created);
   return {
-    match: rule.expandMatch(),
+    match: rule.expandMatch(tun),
     cookie: rule.cookie,
     table: rule.table,
     priority: rule.priority,

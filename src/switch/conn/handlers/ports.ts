@@ -84,7 +84,7 @@ export function handlePortMod(
   message: OfMessageOf<'port_mod'>,
 ): void {
   rejectIfSecondary(connection);
-  portMod(side, message);
+  portMod(side, message, connection);
 }
 
 /** The port that a port mod means. @throws OfError */
@@ -98,7 +98,7 @@ export function checkPortMod(side: OpenFlowSwitch, message: OfMessageOf<'port_mo
 }
 
 /** Carries out a port mod. @throws OfError */
-export function portMod(side: OpenFlowSwitch, message: OfMessageOf<'port_mod'>): void {
+export function portMod(side: OpenFlowSwitch, message: OfMessageOf<'port_mod'>, source: Connection): void {
   const port = checkPortMod(side, message);
   const mask = message.mask & CHANGEABLE;
   const config = (port.config & ~mask) | (message.config & mask);
@@ -107,5 +107,5 @@ export function portMod(side: OpenFlowSwitch, message: OfMessageOf<'port_mod'>):
   if (config === port.config) return;
   port.config = config;
   side.ofproto.portsChanged();
-  side.portModified(port);
+  side.portModified(port, source);
 }

@@ -55,13 +55,11 @@ export function handleTlvTable(
     ...connection.replyHeader(message),
     maxOptionSpace: N_TUN_METADATA_BYTES,
     maxFields: N_TUN_METADATA_FIELDS,
-    mappings: side.tlvTable
-      .options()
-      .map(({ optionClass, optionType, length, index }) => ({
-        optionClass,
-        optionType,
-        optionLen: length,
-        index,
-      })),
+    mappings: side.tlvTable.options().map(({ optionClass, optionType, length, index }) => ({
+      optionClass,
+      optionType,
+      optionLen: length,
+      index,
+    })),
   });
 }

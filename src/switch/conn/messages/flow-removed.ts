@@ -1,9 +1,11 @@
 import type { OfMessage } from '../../../openflow/message.ts';
 import type { Rule } from '../../ofproto/rule.ts';
 import type { Connection } from '../connection.ts';
+import type { OpenFlowSwitch } from '../openflow-switch.ts';
 
 /** `reason` is OFPRR_*; `now` in Clock.now() ms. */
 export function flowRemovedMessage(
+  side: OpenFlowSwitch,
   connection: Connection,
   rule: Rule,
   reason: number,
@@ -14,7 +16,7 @@ export function flowRemovedMessage(
     kind: 'flow_removed',
     version: connection.version,
     xid: 0,
-    match: rule.expandMatch(),
+    match: rule.expandMatch(side.tlvTable),
     cookie: rule.cookie,
     priority: rule.priority,
     reason,
