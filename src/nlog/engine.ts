@@ -1,15 +1,16 @@
 import { WeftError } from '../base/errors.ts';
-import { Changes, type RawChange, sortedOffsets } from './changes.ts';
+import { Changes, type RawChange } from './changes.ts';
+import { type Gathered, gather, settle } from './commit.ts';
 import { didYouMean } from './diagnostics.ts';
-import { Evaluator, type Pieces } from './evaluate.ts';
+import { Evaluator, SLICE } from './evaluate.ts';
 import { Functions } from './functions.ts';
 import { entryOf } from './maps.ts';
 import type { Program } from './program.ts';
 import type { Relation } from './relation.ts';
 import { hasRealKey, type Schedule, schedule } from './schedule.ts';
-import { CHUNK_BITS, CHUNK_MASK } from './store.ts';
+import { candidates } from './solve.ts';
 import type { HostFunction, OpaqueType, Row, Value } from './types.ts';
-import { Values } from './values.ts';
+import { NO_CODE, Values } from './values.ts';
 
 export interface EngineOptions {
   /** The types that the program declares with `type`. */
@@ -41,7 +42,7 @@ export interface SlicedTransaction {
    * when done, else `undefined`: call again. Throws as `transaction` does; nothing has changed then.
    */
   step(rows: number): Changes | undefined;
-  /** Puts everything back as it was. */
+  /** Puts everything back as it was. Throws `nlog-done` in the last steps, when there is no way back. */
   cancel(): void;
 }
 
@@ -65,6 +66,8 @@ export class Engine {
   readonly #maxBytes: number;
   #delivering = false;
   #running = false;
+  /** The transaction has its result and cannot be undone. */
+  #settling = false;
   /** Bytes of record chunks; the rest of the memory is summed up when asked. */
   #reserved = 0;
   #sweptAt = 0;
@@ -101,7 +104,7 @@ export class Engine {
   /** As `transaction`, but in pieces. Until it is done or cancelled, the engine takes no other call. */
   begin(fn: (tx: Transaction) => void): SlicedTransaction {
     this.#enter();
-    let pieces: Pieces | undefined;
+    let pieces: Generator<void, Changes, void> | undefined;
     const attempt = <T>(work: () => T): T => {
       try {
         return work();
@@ -112,27 +115,32 @@ export class Engine {
       }
     };
     attempt(() => this.#fill(fn));
-    pieces = this.#evaluator.run(true);
+    pieces = this.#finish(true);
     return {
       step: (rows) => {
         if (pieces === undefined)
           throw new WeftError('nlog-done', 'the transaction is over', { remedy: 'begin another' });
         const running = pieces;
-        const done = attempt(() => {
+        const changes = attempt(() => {
           const until = this.#evaluator.rowsIn + rows;
-          // Pieces that show or hide rows count by the piece.
-          for (let n = 0; n === 0 || (this.#evaluator.rowsIn < until && n * 256 < rows); n++)
-            if (running.next().done === true) return true;
-          return false;
+          // Pieces that run no rule count by the piece.
+          for (let n = 0; n === 0 || (this.#evaluator.rowsIn < until && n * SLICE < rows); n++) {
+            const next = running.next();
+            if (next.done === true) return next.value;
+          }
+          return undefined;
         });
-        if (!done) return undefined;
+        if (changes === undefined) return undefined;
         pieces = undefined;
-        const changes = this.#commit();
         this.#deliver(changes);
         return changes;
       },
       cancel: () => {
         if (pieces === undefined) return;
+        if (this.#settling)
+          throw new WeftError('nlog-done', 'the transaction is being completed', {
+            remedy: 'call step() until it is done',
+          });
         pieces = undefined;
         this.#rollback();
       },
@@ -176,19 +184,9 @@ export class Engine {
   rows(table: string, pattern: readonly (Value | undefined)[] = []): Row[] {
     this.#idle();
     const relation = this.#relation(table);
-    const wanted = pattern.flatMap((v, i): [number, number][] =>
-      v === undefined || relation.codecs[i] === undefined ? [] : [[i, relation.codecs[i].find(v)]],
-    );
-    const width = Math.max(1, relation.layout.arity);
-    const codes: number[] = [];
-    relation.forEach((ref) => {
-      if (!wanted.every(([i, code]) => relation.word(ref, i) === code)) return;
-      for (let i = 0; i < width; i++) codes.push(i < relation.layout.arity ? relation.word(ref, i) : 0);
-    });
-    const all = Int32Array.from(codes);
-    return sortedOffsets(all, width, relation.codecs).map((at) =>
-      relation.decode(all.subarray(at, at + relation.layout.arity)),
-    );
+    const known = relation.codecs.flatMap((_, i) => (pattern[i] === undefined ? [] : [i]));
+    const codes = relation.codecs.map((c, i) => (pattern[i] === undefined ? NO_CODE : c.find(pattern[i])));
+    return candidates(relation, known, codes).map((ref) => relation.decode(relation.codesOf(ref)));
   }
 
   /** A row as programs write it. */
@@ -344,56 +342,37 @@ export class Engine {
     this.#enter();
     try {
       fill();
-      for (const _ of this.#evaluator.run(false));
-      return this.#commit();
+      const pieces = this.#finish(false);
+      for (let next = pieces.next(); ; next = pieces.next()) if (next.done === true) return next.value;
     } catch (error) {
       this.#rollback();
       throw error;
     }
   }
 
-  #commit(): Changes {
-    const raw: RawChange[] = [];
-    let rowsChanged = 0;
-    for (const [table, relation] of this.#schedule.relations) {
-      if (relation.state.log.length === 0) continue;
-      const { came, went } = relation.changed(false);
-      rowsChanged += came.length + went.length;
-      if (table.kind !== 'output' || came.length + went.length === 0) continue;
-      const gather = (refs: typeof came): Int32Array => {
-        const { arity } = relation.layout;
-        const codes = new Int32Array(refs.length * Math.max(1, arity));
-        let n = 0;
-        for (let h = 0; h < refs.chunks.length; h++) {
-          const used = refs.used(h);
-          for (let i = 0; i < used; i++) {
-            const ref = refs.chunks[h][i];
-            const chunk = relation.state.chunks[ref >>> CHUNK_BITS];
-            const at = ref & CHUNK_MASK;
-            for (let k = 0; k < arity; k++) codes[n++] = chunk[at + k];
-          }
-        }
-        return codes;
-      };
-      const deleted = gather(went);
-      raw.push({ table, codecs: relation.codecs, inserted: gather(came), deleted });
-    }
-    for (const relation of this.#schedule.relations.values()) {
-      if (relation.state.log.length > 0) relation.commit();
-      if (relation.wasteful) this.#compact(relation);
-    }
+  /** Everything after the inputs have changed. */
+  *#finish(sliced: boolean): Generator<void, Changes, void> {
+    yield* this.#evaluator.run(sliced);
+    const gathered: Gathered = { raw: [], rowsChanged: 0 };
+    yield* gather(this.#schedule.relations.values(), gathered);
+    this.#settling = true;
+    yield* settle(this.#schedule.relations.values());
     for (const a of this.#schedule.aggregates) a.commit();
     const frozen = new Map<string, RawChange['codecs'][number]>();
+    const codec = (type: string): RawChange['codecs'][number] =>
+      entryOf(frozen, type, () => this.#values.codec(type).frozen());
+    const { rowsIn, derivations } = this.#evaluator;
     const changes = new Changes(
-      raw.map((r) => ({
-        ...r,
-        codecs: r.table.columns.map((c) =>
-          entryOf(frozen, c.type, () => this.#values.codec(c.type).frozen()),
-        ),
-      })),
-      { rowsIn: this.#evaluator.rowsIn, derivations: this.#evaluator.derivations, rowsChanged },
+      gathered.raw.map((r) => ({ ...r, codecs: r.table.columns.map((c) => codec(c.type)) })),
+      { rowsIn, derivations, rowsChanged: gathered.rowsChanged },
     );
+    for (const relation of this.#schedule.relations.values()) {
+      if (!relation.wasteful) continue;
+      this.#compact(relation);
+      yield;
+    }
     this.#maybeSweep();
+    this.#settling = false;
     this.#running = false;
     return changes;
   }

@@ -86,7 +86,8 @@ export class Evaluator {
   *#turn(table: Table): Pieces {
     const relation = this.#relation(table);
     const consumers = this.#schedule.consumers.get(table)!;
-    const { came, went } = relation.changed(true);
+    const [came, went] = [new IntList(), new IntList()];
+    yield* relation.changed(true, came, went);
     yield* this.#batch(relation, consumers, went, -1);
     yield* this.#batch(relation, consumers, came, 1);
     for (const a of consumers.aggregates) a.flush();
@@ -179,7 +180,8 @@ export class Evaluator {
     this.#ranks.set(stratum, rank);
     for (const { relation, consumers } of members) {
       if (consumers.deferred.length === 0) continue;
-      const { came, went } = relation.changed(false);
+      const [came, went] = [new IntList(), new IntList()];
+      yield* relation.changed(false, came, went);
       for (const o of consumers.deferred) {
         yield* this.#rule(o, went, -1);
         yield* this.#rule(o, came, 1);

@@ -166,11 +166,12 @@ export class Relation {
    * The rows whose presence changed against the start of the transaction: as their derivations say
    * (`byCount`), or as they are seen.
    */
-  changed(byCount: boolean): { came: IntList; went: IntList } {
-    const came = new IntList();
-    const went = new IntList();
-    this.code.changed(byCount, came, went);
-    return { came, went };
+  *changed(byCount: boolean, came: IntList, went: IntList): Generator<void, void, void> {
+    const { log } = this.state;
+    for (let h = 0; h < log.chunks.length; h++) {
+      this.code.changed(byCount, came, went, h);
+      yield;
+    }
   }
 
   show(refs: Int32Array, from: number, to: number): void {
@@ -184,8 +185,11 @@ export class Relation {
   }
 
   /** Ends the transaction: forgets the log, gives the records of absent rows back. */
-  commit(): void {
-    this.code.settle();
+  *commit(): Generator<void, void, void> {
+    for (let h = 0; h < this.state.log.chunks.length; h++) {
+      this.code.settle(h);
+      yield;
+    }
     this.#forget();
   }
 

@@ -340,27 +340,23 @@ const hideAll = (refs, from, to) => {
   }
   ${indexes.map((i) => `for (let i = from; i < to; i++) x${i}remove(refs[i]);`).join('\n  ')}
 };
-const changed = (byCount, came, went) => {
+const changed = (byCount, came, went, h) => {
   const shift = byCount ? ${COUNT_SHIFT} : 0, mask = byCount ? -1 : ${VISIBLE};
-  for (let h = 0; h < log.chunks.length; h++) {
-    const entries = log.chunks[h], used = log.used(h);
-    for (let i = 0; i < used; i += ${recursive ? 4 : 2}) {
-      const r = entries[i];
-      const before = (entries[i + 1] & ${VISIBLE}) !== 0;
-      const now = ((ch[r >>> ${CHUNK_BITS}][(r & ${CHUNK_MASK}) + ${state}] >> shift) & mask) !== 0;
-      if (now !== before) { if (now) came.push(r); else went.push(r); }
-    }
+  const entries = log.chunks[h], used = log.used(h);
+  for (let i = 0; i < used; i += ${recursive ? 4 : 2}) {
+    const r = entries[i];
+    const before = (entries[i + 1] & ${VISIBLE}) !== 0;
+    const now = ((ch[r >>> ${CHUNK_BITS}][(r & ${CHUNK_MASK}) + ${state}] >> shift) & mask) !== 0;
+    if (now !== before) { if (now) came.push(r); else went.push(r); }
   }
 };
-const settle = () => {
-  for (let h = 0; h < log.chunks.length; h++) {
-    const entries = log.chunks[h], used = log.used(h);
-    for (let i = 0; i < used; i += ${recursive ? 4 : 2}) {
-      const r = entries[i], c = ch[r >>> ${CHUNK_BITS}], o = (r & ${CHUNK_MASK}) + ${state};
-      const x = c[o] & ~${TOUCHED | BATCH};
-      c[o] = x;
-      if (x === 0) release(r);
-    }
+const settle = (h) => {
+  const entries = log.chunks[h], used = log.used(h);
+  for (let i = 0; i < used; i += ${recursive ? 4 : 2}) {
+    const r = entries[i], c = ch[r >>> ${CHUNK_BITS}], o = (r & ${CHUNK_MASK}) + ${state};
+    const x = c[o] & ~${TOUCHED | BATCH};
+    c[o] = x;
+    if (x === 0) release(r);
   }
 };
 const release = (r) => {

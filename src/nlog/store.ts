@@ -176,10 +176,10 @@ export interface StoreCode {
   /** The same for many rows, one index after the other: the look-ups of one index overlap. */
   showAll(refs: Int32Array, from: number, to: number): void;
   hideAll(refs: Int32Array, from: number, to: number): void;
-  /** Sorts the rows of the log that are present now (by count, or else by visibility) and were not, or the reverse. */
-  changed(byCount: boolean, came: IntList, went: IntList): void;
-  /** Ends the transaction for the rows of the log: releases those that are absent. */
-  settle(): void;
+  /** Sorts the rows of the log that are present now (by count, or else by visibility) and were not, or the reverse: chunk `h` of the log. */
+  changed(byCount: boolean, came: IntList, went: IntList, h: number): void;
+  /** Ends the transaction for the rows in chunk `h` of the log: releases those that are absent. */
+  settle(h: number): void;
   /** Gives the record of a row back. */
   release(ref: number): void;
   readonly indexes: readonly StoreIndex[];
