@@ -120,7 +120,8 @@ export class StatusWriter {
         txn.update('Controller', status.uuid, { is_connected: status.connected });
       }
       if (controller.role !== status.role) txn.update('Controller', status.uuid, { role: status.role });
-      if (!sameStatus(controller.status, status.status))
+      const same = this.#withStatistics ? sameMap : sameStatus;
+      if (!same(controller.status, status.status))
         txn.update('Controller', status.uuid, { status: status.status });
     }
   }
