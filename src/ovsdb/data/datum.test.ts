@@ -25,6 +25,8 @@ import { type ColumnType, columnTypeToJson, describeType, parseColumnType } from
 const SET = parseColumnType({ key: 'integer', min: 0, max: 'unlimited' });
 const MAP = parseColumnType({ key: 'string', value: 'integer', min: 0, max: 'unlimited' });
 
+const NUMBERS = parseColumnType({ key: 'integer', value: 'integer', min: 0, max: 'unlimited' });
+
 const int = fc.integer({ min: -5, max: 15 });
 const set = fc.uniqueArray(int, { maxLength: 12 }).map((keys) => sortedDatum(keys, null));
 const map = fc
@@ -77,6 +79,47 @@ for (const [name, type, datum] of [
     );
   });
 }
+
+test('a few changes to a large datum come out as many changes to a small one would', () => {
+  const large = fc.uniqueArray(fc.integer({ min: 0, max: 2000 }), { minLength: 40, maxLength: 120 });
+  const few = fc.uniqueArray(fc.integer({ min: 0, max: 2000 }), { maxLength: 2 });
+  fc.assert(
+    fc.property(
+      large,
+      few,
+      fc.nat(119),
+      fc.boolean(),
+      fc.boolean(),
+      (base, extra, pick, mapped, sameValue) => {
+        const type = mapped ? NUMBERS : SET;
+        const make = (keys: number[], value: (k: number) => number) => {
+          const sorted = keys.toSorted((x, y) => x - y);
+          return new Datum(sorted, mapped ? sorted.map(value) : null);
+        };
+        const old = make(base, (k) => k);
+        // One element that is there, and some that probably are not.
+        const change = make([...new Set([base[pick % base.length], ...extra])], (k) => (sameValue ? k : -1));
+        const [before, after] = [asMap(old), asMap(change)];
+        const expected = new Map(before);
+        for (const [k, v] of after) {
+          if (before.get(k) === v) expected.delete(k);
+          else expected.set(k, v);
+        }
+        const order = (m: Map<unknown, unknown>) =>
+          new Map([...m].sort(([x], [y]) => (x as number) - (y as number)));
+        assert.deepEqual([...asMap(applyDiff(old, change, type))], [...order(expected)]);
+        assert.deepEqual(
+          [...asMap(unionDatums(old, change, type))],
+          [...order(new Map([...after, ...before]))],
+        );
+        assert.deepEqual(
+          [...asMap(subtractDatums(old, change, type))],
+          [...before].filter(([k, v]) => after.get(k) !== v),
+        );
+      },
+    ),
+  );
+});
 
 test('every value is parsed or refused with an OvsdbError, whatever it is', () => {
   const types: ColumnType[] = [

@@ -273,9 +273,62 @@ export function diffDatums(old: Datum, now: Datum, type: ColumnType): Datum {
   return diff.datum();
 }
 
+/** One place where a datum changes: takes the element at `at` out, puts that of `from` in, or both. */
+interface Edit {
+  readonly at: number;
+  readonly remove: boolean;
+  /** Position in the other datum of what comes in, or -1. */
+  readonly insert: number;
+}
+
+/** A few changes to a large datum are best made in a copy of it; many, by going through all. */
+function fewChanges(large: Datum, small: Datum): boolean {
+  return large.n > 16 && small.n * 16 < large.n;
+}
+
+/** A copy with the edits made, which are in ascending order. */
+function edited(datum: Datum, from: Datum, edits: readonly Edit[]): Datum {
+  const keys = datum.keys.slice();
+  const values = datum.values === null ? null : datum.values.slice();
+  for (let i = edits.length - 1; i >= 0; i--) {
+    const { at, remove, insert } = edits[i];
+    const n = remove ? 1 : 0;
+    if (insert < 0) {
+      keys.splice(at, n);
+      values?.splice(at, n);
+    } else {
+      keys.splice(at, n, from.keys[insert]);
+      values?.splice(at, n, from.values![insert]);
+    }
+  }
+  return new Datum(keys, values);
+}
+
+function diffEdits(old: Datum, diff: Datum): Edit[] {
+  return diff.keys.map((key, insert) => {
+    const at = old.find(key);
+    if (at < 0) return { at: ~at, remove: false, insert };
+    const changes = old.values !== null && old.values[at] !== diff.values![insert];
+    return { at, remove: true, insert: changes ? insert : -1 };
+  });
+}
+
 /** Throws `ovsdb error` if the result would have too many or too few elements. */
 export function applyDiff(old: Datum, diff: Datum, type: ColumnType): Datum {
   if (!isComposite(type)) return diff;
+  const result = fewChanges(old, diff)
+    ? edited(old, diff, diffEdits(old, diff))
+    : mergedDiff(old, diff, type);
+  if (result.n < type.min || result.n > type.max) {
+    throw new OvsdbError(
+      'ovsdb error',
+      `difference leads to ${result.n} elements where ${type.min} to ${type.max} are allowed`,
+    );
+  }
+  return result;
+}
+
+function mergedDiff(old: Datum, diff: Datum, type: ColumnType): Datum {
   const result = new Builder(type);
   let i = 0;
   for (let j = 0; j < diff.n; j++) {
@@ -289,13 +342,6 @@ export function applyDiff(old: Datum, diff: Datum, type: ColumnType): Datum {
     }
   }
   while (i < old.n) result.take(old, i++);
-  const n = result.keys.length;
-  if (n < type.min || n > type.max) {
-    throw new OvsdbError(
-      'ovsdb error',
-      `difference leads to ${n} elements where ${type.min} to ${type.max} are allowed`,
-    );
-  }
   return result.datum();
 }
 
@@ -326,6 +372,10 @@ function merge(
 /** `a` and those elements of `b` whose keys it lacks. */
 export function unionDatums(a: Datum, b: Datum, type: ColumnType): Datum {
   if (b.n === 0) return a;
+  if (fewChanges(a, b)) {
+    const edits = diffEdits(a, b).filter((edit) => !edit.remove);
+    return edits.length === 0 ? a : edited(a, b, edits);
+  }
   const result = new Builder(type);
   let grew = false;
   let i = 0;
@@ -344,6 +394,15 @@ export function unionDatums(a: Datum, b: Datum, type: ColumnType): Datum {
 /** `a` without the elements of `b`: by key if `b` has no values, otherwise where key and value agree. */
 export function subtractDatums(a: Datum, b: Datum, type: ColumnType): Datum {
   if (b.n === 0 || a.n === 0) return a;
+  if (fewChanges(a, b)) {
+    const edits: Edit[] = [];
+    for (let j = 0; j < b.n; j++) {
+      const at = a.find(b.keys[j]);
+      const matches = at >= 0 && (b.values === null || a.values === null || b.values[j] === a.values[at]);
+      if (matches) edits.push({ at, remove: true, insert: -1 });
+    }
+    return edits.length === 0 ? a : edited(a, b, edits);
+  }
   const result = new Builder(type);
   for (let i = 0; i < a.n; i++) {
     const j = b.find(a.keys[i]);
