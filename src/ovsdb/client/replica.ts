@@ -5,14 +5,8 @@
  * and kept current by updates in any of the three forms. After a reconnection the server may send
  * everything again; then the replica finds out what really differs, and only that is reported.
  */
-import {
-  applyDiff,
-  type Datum,
-  datumEquals,
-  datumFromJson,
-  isDefaultDatum,
-  relaxedCount,
-} from '../data/datum.ts';
+import { type Datum, datumEquals, datumFromJson, isDefaultDatum, relaxedCount } from '../data/datum.ts';
+import { applyDiff } from '../data/diff.ts';
 import { Table as EngineTable } from '../engine/table.ts';
 import { syntaxError } from '../error.ts';
 import { isJsonObject, type Json, type JsonObject, member } from '../json.ts';

@@ -4,8 +4,6 @@ import fc from 'fast-check';
 import type { Json } from '../json.ts';
 import { formatReal } from './atom.ts';
 import {
-  addedRemoved,
-  applyDiff,
   compareDatums,
   Datum,
   datumEquals,
@@ -13,13 +11,11 @@ import {
   datumKey,
   datumToJson,
   datumToText,
-  diffDatums,
   excludesAll,
   includesAll,
   sortedDatum,
-  subtractDatums,
-  unionDatums,
 } from './datum.ts';
+import { addedRemoved, applyDiff, diffDatums, subtractDatums, unionDatums } from './diff.ts';
 import { type ColumnType, columnTypeToJson, describeType, parseColumnType } from './type.ts';
 
 const SET = parseColumnType({ key: 'integer', min: 0, max: 'unlimited' });

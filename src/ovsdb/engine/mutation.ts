@@ -1,5 +1,6 @@
 import { type Atom, checkAtom, type SymbolTable } from '../data/atom.ts';
-import { type Datum, datumFromJson, sortedDatum, subtractDatums, unionDatums } from '../data/datum.ts';
+import { type Datum, datumFromJson, sortedDatum } from '../data/datum.ts';
+import { subtractDatums, unionDatums } from '../data/diff.ts';
 import { type ColumnType, describeType, isMap, isScalar, isSet, plainBase, UNLIMITED } from '../data/type.ts';
 import { constraintViolation, OvsdbError, syntaxError } from '../error.ts';
 import { canonicalInteger, isJsonArray, type Json } from '../json.ts';

@@ -25,7 +25,8 @@
  * columns; never to the size of a table.
  */
 import { ZERO_UUID } from '../data/atom.ts';
-import { addedRemoved, Datum, datumEquals, scalar } from '../data/datum.ts';
+import { Datum, datumEquals, scalar } from '../data/datum.ts';
+import { addedRemoved } from '../data/diff.ts';
 import type { BaseType, ColumnType } from '../data/type.ts';
 import { constraintViolation, OvsdbError } from '../error.ts';
 import type { JsonObject } from '../json.ts';

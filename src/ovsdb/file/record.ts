@@ -5,15 +5,8 @@
  * Serialization"). Columns that are not persistent are left out.
  */
 import { parseUuid } from '../data/atom.ts';
-import {
-  applyDiff,
-  type Datum,
-  datumFromJson,
-  datumToJson,
-  diffDatums,
-  isDefaultDatum,
-  relaxedCount,
-} from '../data/datum.ts';
+import { type Datum, datumFromJson, datumToJson, isDefaultDatum, relaxedCount } from '../data/datum.ts';
+import { applyDiff, diffDatums } from '../data/diff.ts';
 import type { Database } from '../engine/database.ts';
 import type { Table } from '../engine/table.ts';
 import { type CommittedChange, Transaction } from '../engine/transaction.ts';

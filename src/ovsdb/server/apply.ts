@@ -1,5 +1,6 @@
 import { parseUuid } from '../data/atom.ts';
-import { applyDiff, type Datum, datumFromJson, relaxedCount } from '../data/datum.ts';
+import { type Datum, datumFromJson, relaxedCount } from '../data/datum.ts';
+import { applyDiff } from '../data/diff.ts';
 import type { Database } from '../engine/database.ts';
 import type { Row, Table } from '../engine/table.ts';
 import { Transaction } from '../engine/transaction.ts';

@@ -7,7 +7,8 @@
  * with the database, nothing is copied. Several transactions thus melt into one update while a slow
  * client does not read. The cost of an update is that of the rows that changed.
  */
-import { type Datum, datumEquals, datumToJson, diffDatums, isDefaultDatum } from '../data/datum.ts';
+import { type Datum, datumEquals, datumToJson, isDefaultDatum } from '../data/datum.ts';
+import { diffDatums } from '../data/diff.ts';
 import { ObjectParser } from '../data/parser.ts';
 import { Condition } from '../engine/condition.ts';
 import type { Database } from '../engine/database.ts';
