@@ -19,6 +19,9 @@ import { lex, type Token } from './lexer.ts';
 /** Deeper nesting of parentheses than any person writes is refused, not recursed into. */
 const MAX_DEPTH = 100;
 
+/** A rule with more literals, or an expression with more terms, was not written by a person. */
+const MAX_LITERALS = 256;
+
 /** Unwinds to the end of the declaration at hand, so that one mistake hides no other. */
 class Recover extends Error {}
 
@@ -204,8 +207,11 @@ class Parser {
     const body: LiteralNode[] = [];
     if (this.#is(':-')) {
       this.#next();
-      do body.push(this.#literal());
-      while (this.#comma());
+      do {
+        if (body.length === MAX_LITERALS)
+          this.#fail(this.#peek(), `at most ${MAX_LITERALS} literals`, 'derive a table from a part of them');
+        body.push(this.#literal());
+      } while (this.#comma());
     }
     this.#expect(
       ';',
@@ -276,7 +282,10 @@ class Parser {
   #binary(ops: readonly string[], operand: () => ExprNode): ExprNode {
     const start = this.#peek();
     let left = operand();
+    let terms = 1;
     while (this.#peek().kind === 'punct' && ops.includes(this.#peek().text)) {
+      if (++terms > MAX_LITERALS)
+        this.#fail(this.#peek(), `at most ${MAX_LITERALS} terms`, 'give parts of the expression names');
       const op = this.#next().text as ArithmeticOp;
       const right = operand();
       left = { node: 'binary', op, left, right, ...this.#spanFrom(start) };

@@ -11,6 +11,7 @@ import type { Codec } from './values.ts';
  * the rows alone, not on how they came.
  *
  *     "nlog snapshot 1\n"
+ *     u32 checksum of what follows (FNV-1a)
  *     u32 length, JSON header: tables (name, column types, rows), dictionaries (type, values in order)
  *     for each table: its rows, ordered by value, one i32 a column, little endian
  *
@@ -73,12 +74,13 @@ export function saveSnapshot(engine: Engine, opaque: Iterable<OpaqueJson> = []):
   }));
   const header = new TextEncoder().encode(JSON.stringify({ tables, dictionaries } satisfies Header));
   const words = gathered.reduce((sum, g) => sum + g.length, 0);
-  const out = new Uint8Array(MAGIC.length + 4 + header.length + words * 4);
+  const start = MAGIC.length + 8;
+  const out = new Uint8Array(start + header.length + words * 4);
   out.set(MAGIC);
   const view = new DataView(out.buffer);
-  view.setUint32(MAGIC.length, header.length, true);
-  out.set(header, MAGIC.length + 4);
-  let at = MAGIC.length + 4 + header.length;
+  view.setUint32(MAGIC.length + 4, header.length, true);
+  out.set(header, start);
+  let at = start + header.length;
   inputs.forEach((r, t) => {
     const { arity } = r.layout;
     if (arity === 0) return;
@@ -97,7 +99,14 @@ export function saveSnapshot(engine: Engine, opaque: Iterable<OpaqueJson> = []):
         at += 4;
       }
   });
+  view.setUint32(MAGIC.length, checksum(out.subarray(MAGIC.length + 4)), true);
   return out;
+}
+
+function checksum(bytes: Uint8Array): number {
+  let h = 0x811c9dc5;
+  for (let i = 0; i < bytes.length; i++) h = Math.imul(h ^ bytes[i], 0x01000193);
+  return h >>> 0;
 }
 
 function gather(relation: Relation): Int32Array {
@@ -189,26 +198,58 @@ function codesOf(
   type: TypeName,
   opaque: ReadonlyMap<string, OpaqueJson>,
 ): number[] {
-  return values.map((v) => codec.encode(fromJson(type, v, opaque)));
+  return values.map((v) => {
+    try {
+      return codec.encode(fromJson(type, v, opaque));
+    } catch (cause) {
+      throw broken(
+        `a value of its dictionary is no ${type} (${cause instanceof Error ? cause.message : String(cause)})`,
+      );
+    }
+  });
 }
 
 function parse(bytes: Uint8Array): { header: Header; body: DataView } {
-  if (bytes.length < MAGIC.length + 4 || !MAGIC.every((b, i) => bytes[i] === b))
+  const start = MAGIC.length + 8;
+  if (bytes.length < start || !MAGIC.every((b, i) => bytes[i] === b))
     throw broken('it does not begin as a snapshot');
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const length = view.getUint32(MAGIC.length, true);
-  const start = MAGIC.length + 4;
+  if (view.getUint32(MAGIC.length, true) !== checksum(bytes.subarray(MAGIC.length + 4)))
+    throw broken('its checksum is wrong');
+  const length = view.getUint32(MAGIC.length + 4, true);
   if (start + length > bytes.length) throw broken('it ends within its header');
-  let header: Header;
-  try {
-    header = JSON.parse(new TextDecoder().decode(bytes.subarray(start, start + length))) as Header;
-  } catch {
-    throw broken('its header is no JSON');
-  }
-  if (!Array.isArray(header.tables) || !Array.isArray(header.dictionaries))
-    throw broken('its header has no tables');
+  const header = parseHeader(bytes.subarray(start, start + length));
   const words = header.tables.reduce((sum, t) => sum + t.rows * t.types.length, 0);
   if (start + length + words * 4 !== bytes.length)
     throw broken(`it has ${bytes.length} bytes, not ${start + length + words * 4}`);
   return { header, body: new DataView(bytes.buffer, bytes.byteOffset + start + length) };
+}
+
+function parseHeader(bytes: Uint8Array): Header {
+  let header: Partial<Header> | null;
+  try {
+    header = JSON.parse(new TextDecoder().decode(bytes)) as Partial<Header> | null;
+  } catch {
+    throw broken('its header is no JSON');
+  }
+  const { tables, dictionaries } = header ?? {};
+  const table = (t: Partial<Header['tables'][number]> | null): boolean =>
+    typeof t?.name === 'string' &&
+    Array.isArray(t.types) &&
+    t.types.every((x) => typeof x === 'string') &&
+    Number.isSafeInteger(t.rows) &&
+    t.rows! >= 0;
+  const dictionary = (d: Partial<Header['dictionaries'][number]> | null): boolean =>
+    typeof d?.type === 'string' && Array.isArray(d.values);
+  if (
+    !Array.isArray(tables) ||
+    !Array.isArray(dictionaries) ||
+    !tables.every(table) ||
+    !dictionaries.every(dictionary)
+  )
+    throw broken('its header is not that of a snapshot');
+  // Tables without columns take no bytes: their only row is there or not.
+  if (tables.some((t) => t.types.length === 0 && t.rows > 1))
+    throw broken('a table without columns has several rows');
+  return { tables, dictionaries };
 }
