@@ -78,13 +78,9 @@ export function dpctlDumpFlows(vswitch: Switch, now: number, args: readonly stri
   const { options, words } = readOptions(args);
   const names = words.filter((word) => !word.startsWith('type=') && !word.startsWith('filter='));
   const backer = backerNamed(vswitch, names[0]);
-  return dump(
-    backer,
-    now,
-    options,
-    () => true,
-    (megaflow) => ({ ufid: ufidOf(megaflow), layer: 'ovs' }),
-  );
+  const extra = (megaflow: Megaflow) => ({ ufid: ufidOf(megaflow), layer: 'ovs' });
+  const text = dump(backer, now, options, () => true, extra);
+  return text === '' ? '' : `flow-dump from the main thread:\n${text}`;
 }
 
 /** The datapath of that name ("ovs-dummy", "dummy@ovs-dummy"), or the only one there is. */

@@ -82,17 +82,22 @@ export function tracePacketOut(vswitch: Switch, args: readonly string[]): string
 const MAX_FORKS = 64;
 
 function explain(subject: Subject, actions: readonly Action[] | undefined): string {
-  const { ofproto, backer } = subject;
+  const { ofproto } = subject;
   const forks: Fork[] = [];
-  let text = explainOne(subject, subject.flow, actions, undefined, forks);
+  let text = explainOne(subject, subject.flow, actions, frozenOf(subject, subject.flow), forks);
   for (let i = 0; i < forks.length && i < MAX_FORKS; i++) {
     const fork = forks[i];
     const { heading, flow } = resume(fork, subject.ctStates.at(i));
-    const frozen = backer.slowPath.recircIds.get(fork.recircId);
-    text += heading + explainOne(subject, flow, undefined, frozen, forks);
+    text += heading + explainOne(subject, flow, undefined, frozenOf(subject, flow), forks);
   }
   for (const fork of forks) ofproto.recircIds.release(fork.recircId);
   return text.endsWith('\n') ? text : `${text}\n`;
+}
+
+/** The translation that a recirculated packet goes on with. */
+function frozenOf({ backer }: Subject, flow: Flow): FrozenState | undefined {
+  const id = flow[W_RECIRC_ID];
+  return id === 0 ? undefined : backer.slowPath.recircIds.get(id);
 }
 
 /** One way through the pipeline. The caller releases the recirculation ids of `forks`. */

@@ -176,6 +176,7 @@ export class Bridge {
       mac,
       created: clock.now(),
     });
+    live.port.details = live.device?.details ?? null;
     // The bridge's own and other internal devices are for the host's administrator to bring up.
     if (config.type !== 'internal') live.device?.setAdminUp(true);
     this.#readDevice(live);

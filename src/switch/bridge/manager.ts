@@ -218,7 +218,7 @@ export class Switch implements StatusSource {
     const { datapath, devices } = this.#options.datapaths.open(type);
     const slowPath = new SlowPath({
       datapath,
-      recircIds: new RecircIds(),
+      recircIds: new RecircIds(this.#options.clock),
       clock: this.#options.clock,
       log: this.#options.log,
       defer: this.#options.defer,

@@ -141,7 +141,7 @@ export class TestBridge implements PipelineServices {
 /** A datapath with its slow path and bridges, in a process and time of its own. */
 export class World {
   readonly clock = new ManualClock();
-  readonly recircIds = new RecircIds();
+  readonly recircIds = new RecircIds(this.clock);
   readonly datapath: InProcessDatapath = createInProcessDatapath({
     clock: this.clock,
     random: () => 0.25,

@@ -230,7 +230,7 @@ export class SlowPath {
           offload: upcall.offload,
         });
       }
-      for (const id of out.recircs) this.#releaseLater(id);
+      for (const id of out.recircs) this.recircIds.release(id);
     } else if (cookie.type === 'controller' && !cookie.dontSend) {
       const state = this.recircIds.get(cookie.recircId);
       if (state === undefined) return;
@@ -278,12 +278,7 @@ export class SlowPath {
     const dpKey = flow.slice();
     dpKey[W_IN_PORT] = ofproto.port(flow[W_IN_PORT])?.dpPort ?? NO_PORT;
     if (out.actions.length > 0) this.datapath.execute({ packet, flow: dpKey, actions: out.actions });
-    for (const id of out.recircs) this.#releaseLater(id);
-  }
-
-  /** A packet that refers to the number may still be on its way. */
-  #releaseLater(id: number): void {
-    this.#options.clock.after(1000, () => this.recircIds.release(id));
+    for (const id of out.recircs) this.recircIds.release(id);
   }
 
   #toOpenFlow(dpKey: Flow, port: OfPort): Flow {
@@ -350,7 +345,7 @@ export class SlowPath {
   #install(megaflow: Megaflow): void {
     if (this.#megaflows.size >= this.settings.flowLimit) {
       this.counts.refused++;
-      for (const id of megaflow.recircs) this.#releaseLater(id);
+      for (const id of megaflow.recircs) this.recircIds.release(id);
       return;
     }
     try {
@@ -358,7 +353,7 @@ export class SlowPath {
     } catch (error) {
       this.counts.refused++;
       this.#log.warn(() => `megaflow not installed: ${error instanceof Error ? error.message : error}`);
-      for (const id of megaflow.recircs) this.#releaseLater(id);
+      for (const id of megaflow.recircs) this.recircIds.release(id);
       return;
     }
     this.#netdevLog.dbg(() => {

@@ -88,6 +88,7 @@ const simple = fc.oneof(
   pick(
     'multipath(eth_src,50,modulo_n,3,0,NXM_NX_REG0[0..1])',
     'multipath(symmetric_l4,7,hrw,4,0,NXM_NX_REG0[0..1])',
+    'multipath(nw_src,7,modulo_n,4,0,NXM_OF_ETH_DST[0..1])',
   ),
   pick(
     'bundle(symmetric_l4,0,hrw,ofport,members:1,2,3)',

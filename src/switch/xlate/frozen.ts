@@ -1,3 +1,4 @@
+import type { Clock, Timer } from '../../base/clock.ts';
 import {
   FLOW_WORDS,
   type Flow,
@@ -67,12 +68,17 @@ interface RecircEntry {
   readonly key: string;
   readonly state: FrozenState;
   refs: number;
+  /** Clock.now() when `refs` became 0. */
+  released: number;
 }
+
+/** A packet that carries the number may still be on its way when its megaflow is gone. */
+const GRACE_MS = 1000;
 
 /**
  * Gives each frozen translation a number that the datapath carries with the packet. Equal states share
- * a number, so that the megaflows behind them are shared too; a number is given back when the last
- * megaflow or packet that refers to it is gone.
+ * a number, so that the megaflows behind them are shared too; a number is given back some time
+ * after the last megaflow that refers to it is gone.
  */
 export class RecircIds {
   readonly #byId = new Map<number, RecircEntry>();
@@ -81,8 +87,13 @@ export class RecircIds {
   #next = 1;
   #nextActionId = 1;
   readonly #limit: number;
+  readonly #clock: Clock;
+  /** Nobody refers to them any more; they go when their time has come. */
+  readonly #dying = new Set<RecircEntry>();
+  #timer: Timer | null = null;
 
-  constructor(limit = 1 << 20) {
+  constructor(clock: Clock, limit = 1 << 20) {
+    this.#clock = clock;
     this.#limit = limit;
   }
 
@@ -96,11 +107,16 @@ export class RecircIds {
     const known = this.#byKey.get(key);
     if (known !== undefined) {
       known.refs++;
+      this.#dying.delete(known);
       return known.id;
     }
-    if (this.#byId.size >= this.#limit) return 0;
+    if (this.#byId.size >= this.#limit) {
+      const [oldest] = this.#dying;
+      if (oldest === undefined) return 0;
+      this.#forget(oldest);
+    }
     while (this.#byId.has(this.#next) || this.#next === 0) this.#next = (this.#next + 1) >>> 0;
-    const entry: RecircEntry = { id: this.#next, key, state, refs: 1 };
+    const entry: RecircEntry = { id: this.#next, key, state, refs: 1, released: 0 };
     this.#next = (this.#next + 1) >>> 0;
     this.#byId.set(entry.id, entry);
     this.#byKey.set(key, entry);
@@ -113,14 +129,37 @@ export class RecircIds {
 
   reference(id: number): void {
     const entry = this.#byId.get(id);
-    if (entry !== undefined) entry.refs++;
+    if (entry === undefined) return;
+    entry.refs++;
+    this.#dying.delete(entry);
   }
 
   release(id: number): void {
     const entry = this.#byId.get(id);
-    if (entry === undefined) return;
+    if (entry === undefined || entry.refs === 0) return;
     if (--entry.refs > 0) return;
-    this.#byId.delete(id);
+    entry.released = this.#clock.now();
+    this.#dying.add(entry);
+    this.#arm();
+  }
+
+  #arm(): void {
+    const [oldest] = this.#dying;
+    if (this.#timer !== null || oldest === undefined) return;
+    this.#timer = this.#clock.after(oldest.released + GRACE_MS - this.#clock.now(), () => {
+      this.#timer = null;
+      const now = this.#clock.now();
+      for (const entry of this.#dying) {
+        if (entry.released + GRACE_MS > now) break;
+        this.#forget(entry);
+      }
+      this.#arm();
+    });
+  }
+
+  #forget(entry: RecircEntry): void {
+    this.#dying.delete(entry);
+    this.#byId.delete(entry.id);
     this.#byKey.delete(entry.key);
   }
 

@@ -1,10 +1,9 @@
 import type { DpAction } from '../../../datapath/types.ts';
-import { writeSubfield } from '../../../flow/field-access.ts';
 import type { ActionOf } from '../../../openflow/actions/types.ts';
 import { runActionSet } from '../action-set.ts';
 import type { XlateContext } from '../context.ts';
 import { finishFreezing } from '../freeze.ts';
-import { reportSubfield } from './field.ts';
+import { loadSubfield, reportSubfield } from './field.ts';
 import type { ActionPlace, Outcome } from './translator.ts';
 
 /**
@@ -35,7 +34,7 @@ export function translateCheckPktLarger(
     ctx.stack = [...saved.stack];
     ctx.actionSet = [...saved.actionSet];
     ctx.actions = [];
-    writeSubfield(ctx.flow, action.dst, larger ? 1n : 0n);
+    loadSubfield(ctx, action.dst, larger ? 1n : 0n);
     const node = ctx.report('action', larger ? 'if packet is larger:' : 'if packet is not larger:');
     ctx.below(node, () => {
       reportSubfield(ctx, action.dst);

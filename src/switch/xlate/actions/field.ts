@@ -2,6 +2,7 @@ import type { Subfield } from '../../../flow/field.ts';
 import {
   getField,
   maskField,
+  maskSubfield,
   readSubfield,
   setField,
   setFieldMasked,
@@ -36,6 +37,15 @@ export function translateRegMove(ctx: XlateContext, action: ActionOf<'reg_move'>
     reportSubfield(ctx, dst);
   }
   return 'next';
+}
+
+/**
+ * Writes a result into a field. The packet's own bits there count as looked at: a packet that has the
+ * value already needs no `set`, one that hasn't does.
+ */
+export function loadSubfield(ctx: XlateContext, dst: Subfield, value: bigint): void {
+  maskSubfield(ctx.wc, dst);
+  writeSubfield(ctx.flow, dst, value);
 }
 
 export function reportSubfield(ctx: XlateContext, sf: Subfield): void {

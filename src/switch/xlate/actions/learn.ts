@@ -1,17 +1,12 @@
 import type { Subfield } from '../../../flow/field.ts';
-import {
-  maskField,
-  maskSubfield,
-  readSubfield,
-  setFieldMasked,
-  writeSubfield,
-} from '../../../flow/field-access.ts';
+import { maskField, maskSubfield, readSubfield, setFieldMasked } from '../../../flow/field-access.ts';
 import { newFlow } from '../../../flow/layout.ts';
 import { prerequisitesMet } from '../../../flow/prerequisites.ts';
 import type { Action, ActionOf, LearnAction } from '../../../openflow/actions/types.ts';
 import type { LearnedFlow } from '../../ofproto/ofproto.ts';
 import { IPPROTO_TCP, nwProto, seeProto } from '../bits.ts';
 import type { XlateContext } from '../context.ts';
+import { loadSubfield } from './field.ts';
 import type { Outcome } from './translator.ts';
 
 /** learn: makes a flow out of the packet's fields, and keeps it alive while packets come. */
@@ -30,7 +25,7 @@ export function translateLearn(ctx: XlateContext, action: ActionOf<'learn'>): Ou
   ctx.remember({ type: 'learn', apply: () => void ofproto.learn(learned) });
   if (action.resultDst !== null) {
     if (action.limit !== 0) {
-      writeSubfield(ctx.flow, action.resultDst, success ? 1n : 0n);
+      loadSubfield(ctx, action.resultDst, success ? 1n : 0n);
     }
   }
   return 'next';

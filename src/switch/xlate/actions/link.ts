@@ -1,5 +1,4 @@
 import { hashFields } from '../../../datapath/packet/hash.ts';
-import { writeSubfield } from '../../../flow/field-access.ts';
 import {
   type Flow,
   N_VLANS,
@@ -15,7 +14,7 @@ import type { ActionOf, HashFields } from '../../../openflow/actions/types.ts';
 import { OFPP_NONE, PS_LIVE } from '../../../openflow/constants.ts';
 import * as b from '../bits.ts';
 import type { XlateContext } from '../context.ts';
-import { reportSubfield } from './field.ts';
+import { loadSubfield, reportSubfield } from './field.ts';
 import { outputTo } from './output.ts';
 import type { ActionPlace, Outcome } from './translator.ts';
 
@@ -25,7 +24,7 @@ export function translateMultipath(ctx: XlateContext, action: ActionOf<'multipat
   const links = action.maxLink + 1;
   const hash = hashFields(ctx.flow, action.fields, action.basis);
   const link = chooseLink(ctx, action, hash, links);
-  writeSubfield(ctx.flow, action.dst, BigInt(link));
+  loadSubfield(ctx, action.dst, BigInt(link));
   reportSubfield(ctx, action.dst);
   return 'next';
 }
@@ -96,7 +95,7 @@ export function translateBundle(ctx: XlateContext, action: ActionOf<'bundle'>, p
     }
   }
   if (action.dst !== null) {
-    writeSubfield(ctx.flow, action.dst, BigInt(action.dst.bits <= 16 ? chosen & 0xffff : chosen));
+    loadSubfield(ctx, action.dst, BigInt(action.dst.bits <= 16 ? chosen & 0xffff : chosen));
     reportSubfield(ctx, action.dst);
   } else {
     outputTo(ctx, chosen, 0, place, false);
