@@ -1,4 +1,5 @@
 import type { PortStats } from '../../datapath/types.ts';
+import type { PortDetails } from '../ofproto/port.ts';
 
 /** What the switch knows of, and may change in, the network device behind an interface. */
 export interface NetDevice {
@@ -26,6 +27,8 @@ export interface NetDevice {
   /** Options that a running device can take over (a dummy's wires). */
   configure?(options: ReadonlyMap<string, string>): void;
   close(): void;
+  /** Queues and counters of its own, if it has any. */
+  readonly details?: PortDetails;
 }
 
 /** Opens the devices of one datapath type. */

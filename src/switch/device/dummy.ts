@@ -1,7 +1,22 @@
 import { WeftError } from '../../base/errors.ts';
+import type { PortDetails } from '../ofproto/port.ts';
 import type { DeviceProvider, DeviceSpec, NetDevice } from './device.ts';
 
 const NO_STATUS: ReadonlyMap<string, string> = new Map();
+
+/** One queue that counts nothing, and counters that stay 0: something to show where there is nothing. */
+const DETAILS: PortDetails = {
+  queues: [{ queue: 0, minRate: null, maxRate: null, txBytes: null, txPackets: null, txErrors: null }],
+  customStats: [
+    'rx_custom_packets_1',
+    'rx_custom_packets_2',
+    'rx_q0_bytes',
+    'rx_q0_packets',
+    'tx_q0_bytes',
+    'tx_q0_packets',
+  ].map((name) => ({ name, value: 0n })),
+  countsErrors: false,
+};
 
 /** A device that is nothing but its description. */
 export class DummyDevice implements NetDevice {
@@ -16,6 +31,7 @@ export class DummyDevice implements NetDevice {
   readonly speed = 0;
   readonly fullDuplex = true;
   readonly status = NO_STATUS;
+  readonly details = DETAILS;
   /** Addresses given by netdev-dummy/ip4addr and ip6addr. */
   readonly addresses: { readonly address: string; readonly prefix: number }[] = [];
   readonly #changed: () => void;

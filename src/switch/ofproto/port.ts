@@ -9,6 +9,25 @@ export interface VirtualCounters {
   txBytes: number;
 }
 
+/** A queue of a port; counters are null where nobody counts. */
+export interface PortQueue {
+  readonly queue: number;
+  /** Tenths of a percent; null: none. */
+  readonly minRate: number | null;
+  readonly maxRate: number | null;
+  readonly txBytes: bigint | null;
+  readonly txPackets: bigint | null;
+  readonly txErrors: bigint | null;
+}
+
+/** What a port's device tells beyond what the datapath counts. */
+export interface PortDetails {
+  readonly queues: readonly PortQueue[];
+  readonly customStats: readonly { readonly name: string; readonly value: bigint }[];
+  /** Whether errors and drops are counted. */
+  readonly countsErrors: boolean;
+}
+
 /**
  * One OpenFlow port of one bridge. `dpPort` is the datapath's number for it, or null where the
  * datapath has none (patch ports).
@@ -30,6 +49,7 @@ export class OfPort {
   adminUp = true;
   linkUp = true;
   bundle: Bundle | null = null;
+  details: PortDetails | null = null;
   /** Patch port's other end, if that exists. */
   peer: OfPort | null = null;
   /** DSCP in place in the TOS byte, by the skb_priority of the queue that a packet leaves through. */

@@ -54,7 +54,8 @@ function portStats(side: OpenFlowSwitch, port: OfPort): PortStats {
   const unknown = 0xffffffffffffffffn;
   const virtual = port.dpPort === null;
   const age = side.clock.now() - port.created;
-  const known = (n: number): bigint => (virtual ? unknown : BigInt(n));
+  const uncounted = virtual || port.details?.countsErrors === false;
+  const known = (n: number): bigint => (uncounted ? unknown : BigInt(n));
   return {
     port: port.ofPort,
     rxPackets: BigInt(c.rxPackets),
@@ -72,7 +73,7 @@ function portStats(side: OpenFlowSwitch, port: OfPort): PortStats {
     durationSec: Math.floor(age / 1000),
     durationNsec: Math.floor((age % 1000) * 1e6),
     rfc2819: null,
-    custom: [],
+    custom: port.details?.customStats ?? [],
   };
 }
 
