@@ -41,25 +41,20 @@ export function evaluate(
   return all;
 }
 
-const UNDEFINED = Symbol('no value');
-
-function compute(
-  expr: Expr,
-  vars: readonly (Value | undefined)[],
-): number | bigint | Value | typeof UNDEFINED {
+function compute(expr: Expr, vars: readonly (Value | undefined)[]): Value | undefined {
   if (expr.kind === 'const') return expr.value;
   if (expr.kind === 'var') return vars[expr.var]!;
   const a = compute(expr.left, vars);
   const b = compute(expr.right, vars);
-  if (a === UNDEFINED || b === UNDEFINED) return UNDEFINED;
+  if (a === undefined || b === undefined) return undefined;
   // Everything in bigint: exact, whatever the engine does.
   const [x, y] = [BigInt(a as number), BigInt(b as number)];
-  if ((expr.op === '/' || expr.op === '%') && y === 0n) return UNDEFINED;
+  if ((expr.op === '/' || expr.op === '%') && y === 0n) return undefined;
   const result = { '+': () => x + y, '-': () => x - y, '*': () => x * y, '/': () => x / y, '%': () => x % y }[
     expr.op
   ]();
   if (typeof a === 'bigint') return result;
-  return Number.isSafeInteger(Number(result)) ? Number(result) : UNDEFINED;
+  return Number.isSafeInteger(Number(result)) ? Number(result) : undefined;
 }
 
 function ready(expr: Expr, vars: readonly (Value | undefined)[]): boolean {
@@ -129,7 +124,7 @@ function solve(
       const [a, b] = [ready(l.left, vars), ready(l.right, vars)];
       if (a && b) {
         const [x, y] = [compute(l.left, vars), compute(l.right, vars)];
-        if (x === UNDEFINED || y === UNDEFINED) return;
+        if (x === undefined || y === undefined) return;
         const holds = { '=': x === y, '!=': x !== y, '<': x < y, '<=': x <= y, '>': x > y, '>=': x >= y }[
           l.op
         ];
@@ -140,8 +135,8 @@ function solve(
       const [target, source] = a ? [l.right, l.left] : [l.left, l.right];
       if (target.kind !== 'var' || !(a || b)) continue;
       const v = compute(source, vars);
-      if (v === UNDEFINED) return;
-      vars[target.var] = v as Value;
+      if (v === undefined) return;
+      vars[target.var] = v;
       next();
       vars[target.var] = undefined;
       return;
