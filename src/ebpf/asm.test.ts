@@ -47,7 +47,7 @@ function disassemble(code: Uint8Array): string[] {
     );
     return out
       .split('\n')
-      .map((line) => /^\s*\d+:\s+(.*?)(?: <.*>)?\s*$/.exec(line)?.[1])
+      .map((line) => /^\s*\d+:\s+(.*?)(?: <[^<>]*>)?\s*$/.exec(line)?.[1])
       .filter((line) => line !== undefined);
   } finally {
     rmSync(dir, { recursive: true });
