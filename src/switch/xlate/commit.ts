@@ -172,8 +172,17 @@ function commitMpls(flow: Flow, base: Flow, actions: DpAction[]): void {
 /** What commit says of a change that only the slow path can make. */
 export type CommitResult = 'fast' | 'slow';
 
-/** Appends the actions that turn `base` into `flow`. */
-export function commitActions(flow: Flow, base: Flow, wc: Flow, actions: DpAction[]): CommitResult {
+/**
+ * Appends the actions that turn `base` into `flow`. `hidden`: what stands behind the EtherType of `flow`
+ * is not known, as labels were popped.
+ */
+export function commitActions(
+  flow: Flow,
+  base: Flow,
+  wc: Flow,
+  actions: DpAction[],
+  hidden: boolean,
+): CommitResult {
   let slow = false;
   if (base[W_PACKET_TYPE] === PT_ETH && flow[W_PACKET_TYPE] === PT_ETH) {
     commitGroup('eth', ETH_FIELDS, flow, base, wc, actions);
@@ -184,6 +193,40 @@ export function commitActions(flow: Flow, base: Flow, wc: Flow, actions: DpActio
     commitMpls(flow, base, actions);
     mplsDone = true;
   }
+  // Labels that came or went have taken the headers behind them out of `flow`: it no longer tells them.
+  if (!hidden && b.ethType(flow) === b.ethType(base)) slow = commitNetwork(flow, base, wc, actions);
+  if (!mplsDone) commitMpls(flow, base, actions);
+  commitVlan(flow, base, wc, actions);
+  commitMark('skb_priority', W_SKB_PRIORITY, flow, base, wc, actions);
+  commitMark('skb_mark', W_PKT_MARK, flow, base, wc, actions);
+  return slow ? 'slow' : 'fast';
+}
+
+function commitMark(
+  group: SetGroup,
+  word: number,
+  flow: Flow,
+  base: Flow,
+  wc: Flow,
+  actions: DpAction[],
+): void {
+  if (flow[word] === base[word]) return;
+  // Marks are always read whole: a masked write would need the datapath to know the old bits.
+  const mask = group === 'skb_priority' ? 0xffffffff : wc[word] || 0xffffffff;
+  wc[word] |= mask;
+  actions.push({ type: 'set', group, words: [{ word, value: (flow[word] & mask) >>> 0, mask: mask >>> 0 }] });
+  base[word] = flow[word];
+}
+
+function isNd(flow: Flow): boolean {
+  if (b.nwProto(flow) !== b.IPPROTO_ICMPV6) return false;
+  const type = flow[W_TP] >>> 16;
+  return (type === 135 || type === 136) && (flow[W_TP] & 0xffff) === 0;
+}
+
+/** Headers behind the EtherType; true if only the slow path can set them. */
+function commitNetwork(flow: Flow, base: Flow, wc: Flow, actions: DpAction[]): boolean {
+  let slow = false;
   // What decides here must be in the mask already. A protocol or port of 0 says nothing: a megaflow
   // that doesn't look at it stands for others too.
   switch (b.ethType(base)) {
@@ -216,31 +259,5 @@ export function commitActions(flow: Flow, base: Flow, wc: Flow, actions: DpActio
   } else if (b.isIpv6(base) && b.nwProto(flow) === b.IPPROTO_ICMPV6) {
     if (commitGroup('icmpv6', PORT_FIELDS, flow, base, wc, actions)) slow = true;
   }
-  if (!mplsDone) commitMpls(flow, base, actions);
-  commitVlan(flow, base, wc, actions);
-  commitMark('skb_priority', W_SKB_PRIORITY, flow, base, wc, actions);
-  commitMark('skb_mark', W_PKT_MARK, flow, base, wc, actions);
-  return slow ? 'slow' : 'fast';
-}
-
-function commitMark(
-  group: SetGroup,
-  word: number,
-  flow: Flow,
-  base: Flow,
-  wc: Flow,
-  actions: DpAction[],
-): void {
-  if (flow[word] === base[word]) return;
-  // Marks are always read whole: a masked write would need the datapath to know the old bits.
-  const mask = group === 'skb_priority' ? 0xffffffff : wc[word] || 0xffffffff;
-  wc[word] |= mask;
-  actions.push({ type: 'set', group, words: [{ word, value: (flow[word] & mask) >>> 0, mask: mask >>> 0 }] });
-  base[word] = flow[word];
-}
-
-function isNd(flow: Flow): boolean {
-  if (b.nwProto(flow) !== b.IPPROTO_ICMPV6) return false;
-  const type = flow[W_TP] >>> 16;
-  return (type === 135 || type === 136) && (flow[W_TP] & 0xffff) === 0;
+  return slow;
 }

@@ -178,7 +178,8 @@ export class XlateContext {
 
   /** Appends what makes the packet look like `flow`. */
   commit(): void {
-    if (commitActions(this.flow, this.base, this.wc, this.actions) === 'slow') this.needSlow('action');
+    const { flow, base, wc, actions, wasMpls } = this;
+    if (commitActions(flow, base, wc, actions, wasMpls) === 'slow') this.needSlow('action');
   }
 
   needSlow(reason: 'action' | 'controller'): void {
