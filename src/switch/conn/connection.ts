@@ -46,6 +46,8 @@ export interface ConnectionHandler {
 
 export interface ConnectionOptions {
   readonly stream: ByteStream;
+  /** Its name, for the log. */
+  readonly bridge: string;
   readonly kind: 'primary' | 'service';
   readonly clock: Clock;
   readonly log: ModuleLog;
@@ -110,6 +112,11 @@ export class Connection {
     return this.options.stream.peer;
   }
 
+  /** Which bridge, and who: "br0<->unix#3". For the log. */
+  get name(): string {
+    return `${this.options.bridge}<->${this.peer}`;
+  }
+
   get codecOptions(): CodecOptions {
     return { ...this.options.codec, flowModTableId: this.state.flowModTableId };
   }
@@ -139,7 +146,7 @@ export class Connection {
     this.options.stream.send(bytes);
     if (this.options.stream.backlog > MAX_BACKLOG) {
       this.options.log.warn(
-        `${this.peer}: closed: ${this.options.stream.backlog} bytes wait and the peer doesn't read`,
+        `${this.name}: closed: ${this.options.stream.backlog} bytes wait and the peer doesn't read`,
       );
       this.close('send backlog too long');
     }
@@ -192,7 +199,7 @@ export class Connection {
     if (this.#framer.error !== null) {
       this.options.log
         .limited(60, 5)
-        .warn(`${this.peer}: ${this.#framer.error.message}, closing the connection`);
+        .warn(`${this.name}: ${this.#framer.error.message}, closing the connection`);
       this.close('Protocol error');
     }
   }
@@ -223,7 +230,7 @@ export class Connection {
         log
           .limited(60, 5)
           .warn(
-            `${this.peer}: received OpenFlow version 0x${hex2(bytes[0])} != expected ${hex2(this.version)}`,
+            `${this.name}: received OpenFlow version 0x${hex2(bytes[0])} != expected ${hex2(this.version)}`,
           );
         this.sendError('OFPBRC_BAD_VERSION', bytes);
         return;
@@ -243,7 +250,7 @@ export class Connection {
     const { log } = this.options;
     const message = decodeMessage(bytes, this.codecOptions);
     if (message instanceof OfError) {
-      log.limited(60, 20).info(`${this.peer}: ${message.message}`);
+      log.limited(60, 20).info(`${this.name}: ${message.message}`);
       if (bytes[1] !== 1) this.sendError(message, bytes);
       return;
     }
@@ -260,12 +267,12 @@ export class Connection {
           this.options.handler.onMessage(this, message, bytes);
         } catch (error) {
           if (error instanceof OfError) {
-            log.limited(60, 20).info(`${this.peer}: ${message.kind}: ${error.message}`);
+            log.limited(60, 20).info(`${this.name}: ${message.kind}: ${error.message}`);
             this.sendError(error, bytes);
           } else {
             // A fault of ours must cost this peer its connection, not everybody the switch.
             const what = error instanceof Error ? (error.stack ?? error.message) : String(error);
-            log.limited(60, 20).err(`${this.peer}: ${message.kind} failed, closing the connection: ${what}`);
+            log.limited(60, 20).err(`${this.name}: ${message.kind} failed, closing the connection: ${what}`);
             this.close('internal error');
           }
         }
@@ -292,7 +299,7 @@ export class Connection {
     const hello = decodeMessage(bytes);
     if (hello instanceof OfError || hello.kind !== 'hello') {
       const what = hello instanceof OfError ? hello.message : `a ${hello.kind}`;
-      log.limited(60, 5).warn(`${this.peer}: expected a hello, got ${what}`);
+      log.limited(60, 5).warn(`${this.name}: expected a hello, got ${what}`);
       if (bytes[1] !== 1) {
         this.sendBytes(errorMessage(bytes[0], 0, 'OFPBRC_BAD_TYPE', bytes));
       }
@@ -304,7 +311,7 @@ export class Connection {
       const newest = 31 - Math.clz32(versions);
       const text = `We support ${versionList(versions)}, you support ${versionList(hello.versions)}, no common versions.`;
       log.warn(
-        `${this.peer}: version negotiation failed (we support ${versionList(versions)}, peer supports ${versionList(hello.versions)})`,
+        `${this.name}: version negotiation failed (we support ${versionList(versions)}, peer supports ${versionList(hello.versions)})`,
       );
       this.sendBytes(errorMessage(newest, hello.xid, 'OFPHFC_INCOMPATIBLE', new TextEncoder().encode(text)));
       this.close('version negotiation failed');
@@ -319,7 +326,7 @@ export class Connection {
     this.up = true;
     this.options.wireLog.dbg(
       () =>
-        `${this.peer}: negotiated OpenFlow version 0x${hex2(version)} (we support ${versionList(versions)}, peer supports ${versionList(hello.versions)})`,
+        `${this.name}: negotiated OpenFlow version 0x${hex2(version)} (we support ${versionList(versions)}, peer supports ${versionList(hello.versions)})`,
     );
     this.options.handler.onUp(this);
   }
@@ -336,7 +343,7 @@ export class Connection {
           this.options.log
             .limited(60, 5)
             .err(
-              `${this.peer}: no response to inactivity probe after ${probeInterval / 1000} seconds, disconnecting`,
+              `${this.name}: no response to inactivity probe after ${probeInterval / 1000} seconds, disconnecting`,
             );
           this.close('inactivity probe unanswered');
           return;

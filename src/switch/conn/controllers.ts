@@ -291,6 +291,7 @@ export class Controllers {
   ): Connection {
     return new Connection({
       stream,
+      bridge: this.#options.bridge,
       kind,
       clock: this.#options.clock,
       log: this.#options.log,

@@ -1,7 +1,6 @@
 import {
   C_ARP_MATCH_IP,
   C_BUNDLES,
-  C_FLOW_MONITORING,
   C_FLOW_STATS,
   C_GROUP_STATS,
   C_PORT_STATS,
@@ -24,14 +23,7 @@ export function handleFeatures(
   message: OfMessageOf<'features_request'>,
 ): void {
   const capabilities =
-    C_FLOW_STATS |
-    C_TABLE_STATS |
-    C_PORT_STATS |
-    C_QUEUE_STATS |
-    C_ARP_MATCH_IP |
-    C_GROUP_STATS |
-    C_BUNDLES |
-    C_FLOW_MONITORING;
+    C_FLOW_STATS | C_TABLE_STATS | C_PORT_STATS | C_QUEUE_STATS | C_ARP_MATCH_IP | C_GROUP_STATS | C_BUNDLES;
   connection.send({
     kind: 'features_reply',
     ...connection.replyHeader(message),
