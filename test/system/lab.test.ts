@@ -1,0 +1,79 @@
+/** What a newcomer runs: `npm start`. */
+import assert from 'node:assert/strict';
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import test from 'node:test';
+import { ROOT, until } from './host.ts';
+
+const skip = process.getuid?.() !== 0 && 'needs root, to make network namespaces';
+const weft = join(ROOT, 'bin/weft');
+
+const namespaces = (id: string): string[] => {
+  try {
+    return readdirSync('/run/netns').filter((name) => name.startsWith(id));
+  } catch {
+    return [];
+  }
+};
+
+/** The name of the lab that a report is of. */
+const labOf = (report: string): string => /== Lab (weft[0-9a-f]+)/.exec(report)?.[1] ?? assert.fail(report);
+
+/** Starts the demonstration and waits until it stays up. */
+async function standing(): Promise<{ child: ChildProcess; report: () => string }> {
+  const child = spawn(weft, ['lab', 'demo'], { stdio: ['ignore', 'pipe', 'inherit'] });
+  let report = '';
+  child.stdout!.on('data', (text: Buffer) => {
+    report += text.toString();
+  });
+  await until('the lab stands', () => report.includes('In another terminal') || child.exitCode !== null);
+  assert.equal(child.exitCode, null, report);
+  return { child, report: () => report };
+}
+
+const exited = (child: ChildProcess) =>
+  until('the lab is down', () => child.exitCode !== null || child.signalCode !== null);
+
+test('npm start -- --once: every expectation holds, and nothing is left', { skip }, () => {
+  const done = spawnSync('npm', ['start', '--', '--once'], { cwd: ROOT, encoding: 'utf8', timeout: 120_000 });
+  assert.equal(done.status, 0, `${done.stdout}${done.stderr}`);
+  assert.match(done.stdout, /All 6 expectations held/);
+  assert.match(done.stdout, /vm1 -> vm2: \d+ MB in/);
+  assert.doesNotMatch(done.stdout, /WRONG/);
+  assert.deepEqual(namespaces(labOf(done.stdout)), []);
+});
+
+test('the lab stays up for commands until a signal, and is removed then', { skip }, async () => {
+  const { child, report } = await standing();
+  try {
+    const exec = (...args: string[]) => spawnSync(weft, ['lab', 'exec', ...args], { encoding: 'utf8' });
+    assert.match(exec('vm1', 'cat', '/proc/net/dev').stdout, /eth0:/);
+    assert.match(exec('host', 'cat', '/proc/net/dev').stdout, /trunk:/);
+    assert.equal(exec('vm1', 'sh', '-c', 'exit 7').status, 7);
+    assert.match(exec('vm9', 'true').stderr, /vm9: not in lab weft[0-9a-f]+/);
+    child.kill('SIGINT');
+    await exited(child);
+    assert.equal(child.exitCode, 0);
+    assert.deepEqual(namespaces(labOf(report())), []);
+  } finally {
+    child.kill('SIGTERM');
+  }
+});
+
+test('a lab that was killed is cleaned up by the next one', { skip }, async () => {
+  const { child, report } = await standing();
+  child.kill('SIGKILL');
+  await exited(child);
+  const id = labOf(report());
+  assert.notDeepEqual(namespaces(id), []);
+  const clean = spawnSync(weft, ['lab', 'clean'], { encoding: 'utf8' });
+  assert.match(clean.stdout, new RegExp(`^${id}: removed$`, 'm'));
+  assert.deepEqual(namespaces(id), []);
+});
+
+test('without root it says what to do, and exits with 2', { skip }, () => {
+  const done = spawnSync(weft, ['lab', 'demo'], { encoding: 'utf8', uid: 65534, gid: 65534 });
+  assert.equal(done.status, 2, done.stderr);
+  assert.match(done.stderr, /takes root\n.*sudo npm start/);
+});
