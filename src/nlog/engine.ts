@@ -294,18 +294,18 @@ export class Engine {
         return byKey;
       });
     const remember = (relation: Relation, codes: number[]): void => {
-      if (fresh.size > 0) fresh.get(relation)?.set(keyText(relation, codes), codes);
+      if (fresh.size > 0) fresh.get(relation)?.set(keyText(relation, codes), [...codes]);
     };
     const result: unknown = fn({
       insert: (name, row) => {
         const relation = input(name);
-        const codes = relation.encode(row, true)!;
+        const codes = relation.encode(row, true, relation.scratch)!;
         relation.setInput(codes, true);
         remember(relation, codes);
       },
       delete: (name, row) => {
         const relation = input(name);
-        const codes = relation.encode(row, false);
+        const codes = relation.encode(row, false, relation.scratch);
         if (codes !== undefined) relation.setInput(codes, false);
       },
       put: (name, row) => {

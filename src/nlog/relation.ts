@@ -15,7 +15,7 @@ import {
 } from './store.ts';
 import { compileStore } from './store-code.ts';
 import type { Row } from './types.ts';
-import type { Codec, Values } from './values.ts';
+import { type Codec, NO_CODE, type Values } from './values.ts';
 
 /** Called before memory is taken; throws when there is a limit and it is reached. */
 export type Reserve = (bytes: number) => void;
@@ -27,6 +27,8 @@ export class Relation {
   readonly state: StoreState;
   readonly code: StoreCode;
   readonly codecs: readonly Codec[];
+  /** For rows that are encoded and not kept. */
+  readonly scratch: number[] = [];
   /** Visible rows. */
   visible = 0;
 
@@ -111,8 +113,11 @@ export class Relation {
     return this.codecs.map((c, i) => c.decode(codes[i]));
   }
 
-  /** Codes of a row from outside; with `intern` false, `undefined` where no row can be like it. */
-  encode(row: Row, intern: boolean): number[] | undefined {
+  /**
+   * Codes of a row from outside; with `intern` false, `undefined` where no row can be like it. `codes`: an
+   * array to be filled, for callers that keep none.
+   */
+  encode(row: Row, intern: boolean, codes: number[] = []): number[] | undefined {
     if (!Array.isArray(row) || row.length !== this.layout.arity)
       throw new WeftError(
         'nlog-value',
@@ -121,12 +126,11 @@ export class Relation {
           remedy: `give an array of (${this.table.columns.map((c) => `${c.name}: ${c.type}`).join(', ')})`,
         },
       );
-    const codes: number[] = [];
     for (let i = 0; i < this.codecs.length; i++) {
       try {
         const code = intern ? this.codecs[i].encode(row[i]) : this.codecs[i].find(row[i]);
-        if (code === -0x80000000) return undefined;
-        codes.push(code);
+        if (code === NO_CODE) return undefined;
+        codes[i] = code;
       } catch (error) {
         if (!(error instanceof WeftError) || error.code !== 'nlog-value') throw error;
         throw new WeftError(
@@ -141,7 +145,7 @@ export class Relation {
 
   /** Input tables: makes the row present or absent after this transaction. */
   setInput(codes: readonly number[], present: boolean): void {
-    this.code.input(...codes, present ? 1 : 0);
+    this.code.inputOf(codes, present ? 1 : 0);
   }
 
   /** Calls `fn` with every visible row. */

@@ -318,6 +318,7 @@ const input = (${comma}present) => {
   if ((x & ${TOUCHED}) === 0) log.push2(r, x);
   c[o + ${state}] = (x & ${COUNT_ONE - 1}) | ${TOUCHED} | (present << ${COUNT_SHIFT});
 };
+const inputOf = (codes, present) => input(${[...cols.map((i) => `codes[${i}]`), 'present'].join(', ')});
 const show = (r) => {
   ch[r >>> ${CHUNK_BITS}][(r & ${CHUNK_MASK}) + ${state}] |= ${VISIBLE};
   ${indexes.map((i) => `x${i}add(r);`).join(' ')}
@@ -376,7 +377,7 @@ const release = (r) => {
   t.free = r;
 };
 return {
-  upd, updAll, find, vis, touch, make, input, show, hide, showAll, hideAll, changed, settle, release,
+  upd, updAll, find, vis, touch, make, inputOf, show, hide, showAll, hideAll, changed, settle, release,
   indexes: [${indexes.map((i) => `{ columns: ${JSON.stringify(layout.indexes[i])}, first: x${i}first, touch: x${i}touch }`).join(', ')}],
   bucketBytes: () => [ph${indexes.map((i) => `, x${i}h`).join('')}].reduce((sum, h) => sum + h.reduce((s, c) => s + c.byteLength, 0), 0),
   reset: () => { preset(); ${indexes.map((i) => `x${i}reset();`).join(' ')} },

@@ -169,7 +169,7 @@ export interface StoreCode {
   /** The row's ref; creates a record without derivations if there is none. */
   make(...values: number[]): number;
   /** Input tables: lets the row be derived `present` (0 or 1) times. */
-  input(...values: number[]): void;
+  inputOf(codes: readonly number[], present: 0 | 1): void;
   /** Makes a row visible and enters it into the indexes; `hide` is the reverse. */
   show(ref: number): void;
   hide(ref: number): void;

@@ -311,7 +311,7 @@ export class Values {
       type,
       encode: (v) => {
         const key = check(v);
-        return pool.intern(key, () => key);
+        return pool.ids.get(key) ?? pool.intern(key, () => key);
       },
       find: (v) => pool.ids.get(check(v)) ?? NO_CODE,
       decode: (c) => pool.values[c]!,
@@ -345,7 +345,10 @@ export class Values {
     };
     return {
       type,
-      encode: (v) => pool.intern(keyOf(v), () => v),
+      encode: (v) => {
+        const key = keyOf(v);
+        return pool.ids.get(key) ?? pool.intern(key, () => v);
+      },
       find: (v) => pool.ids.get(keyOf(v)) ?? NO_CODE,
       decode: (c) => pool.values[c]!,
       compare: (a, b) => (a === b ? 0 : order(pool.values[a]!, pool.values[b]!)),
