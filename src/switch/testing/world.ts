@@ -6,6 +6,7 @@ import type { Action } from '../../openflow/actions/types.ts';
 import { PS_LIVE } from '../../openflow/constants.ts';
 import { parseFlowLine } from '../../openflow/text/flow.ts';
 import { ManualClock } from '../../ovsdb/testing/clock.ts';
+import type { ControllerStatus, OpenFlowConfig, OpenFlowSide } from '../conn/types.ts';
 import { FlowTable } from '../ofproto/flow-table.ts';
 import type { LearnedFlow, PipelineServices } from '../ofproto/ofproto.ts';
 import { Ofproto } from '../ofproto/ofproto.ts';
@@ -14,24 +15,15 @@ import { Rule } from '../ofproto/rule.ts';
 import { SlowPath, type SlowPathPacketIn } from '../upcall/slow-path.ts';
 import { RecircIds } from '../xlate/frozen.ts';
 
-/** One bridge of a test: flows as `ovs-ofctl add-flow` takes them, learned flows as they come. */
-export class TestBridge implements PipelineServices {
+/** Tables of a bridge: flows as `ovs-ofctl add-flow` takes them, learned flows as they come. */
+export class TestTables implements PipelineServices {
   readonly ofproto: Ofproto;
   readonly learned: LearnedFlow[] = [];
-  readonly #world: World;
   readonly #tables = new Map<number, FlowTable>();
   readonly #rules = new Set<Rule>();
 
-  constructor(world: World, name: string) {
-    this.#world = world;
-    this.ofproto = new Ofproto({
-      name,
-      clock: world.clock,
-      log: nullLogger.module('xlate'),
-      recircIds: world.recircIds,
-      onChange: () => world.slowPath.changed(),
-    });
-    this.ofproto.attach(this);
+  constructor(ofproto: Ofproto) {
+    this.ofproto = ofproto;
   }
 
   table(id: number): FlowTable {
@@ -55,7 +47,7 @@ export class TestBridge implements PipelineServices {
       importance: 0,
       idleTimeout: 0,
       hardTimeout: 0,
-      now: this.#world.clock.now(),
+      now: this.ofproto.clock.now(),
     });
     const { classifier } = this.table(table);
     const same = classifier.find(mod.match, mod.priority, this.ofproto.version);
@@ -74,6 +66,54 @@ export class TestBridge implements PipelineServices {
 
   get rules(): readonly Rule[] {
     return [...this.#rules];
+  }
+
+  // --- PipelineServices -----------------------------------------------------------------------------
+
+  wantsPacketInOnMiss(): boolean {
+    return false;
+  }
+
+  group(): undefined {
+    return undefined;
+  }
+
+  datapathMeter(): null {
+    return null;
+  }
+
+  learn(flow: LearnedFlow): boolean {
+    this.learned.push(flow);
+    return true;
+  }
+
+  describeLearned(): string {
+    return '';
+  }
+
+  formatActions(actions: readonly Action[]): string {
+    return formatActions(actions);
+  }
+
+  finTimeout(): void {}
+}
+
+/** One bridge of a world, with tables and ports of its own. */
+export class TestBridge extends TestTables {
+  readonly #world: World;
+
+  constructor(world: World, name: string) {
+    super(
+      new Ofproto({
+        name,
+        clock: world.clock,
+        log: nullLogger.module('xlate'),
+        recircIds: world.recircIds,
+        onChange: () => world.slowPath.changed(),
+      }),
+    );
+    this.#world = world;
+    this.ofproto.attach(this);
   }
 
   /** A port on the datapath, in a bundle of its own. */
@@ -107,35 +147,6 @@ export class TestBridge implements PipelineServices {
     port.bundle = bundle;
     return port;
   }
-
-  // --- PipelineServices -----------------------------------------------------------------------------
-
-  wantsPacketInOnMiss(): boolean {
-    return false;
-  }
-
-  group(): undefined {
-    return undefined;
-  }
-
-  datapathMeter(): null {
-    return null;
-  }
-
-  learn(flow: LearnedFlow): boolean {
-    this.learned.push(flow);
-    return true;
-  }
-
-  describeLearned(): string {
-    return '';
-  }
-
-  formatActions(actions: readonly Action[]): string {
-    return formatActions(actions);
-  }
-
-  finTimeout(): void {}
 }
 
 /** A datapath with its slow path and bridges, in a process and time of its own. */
@@ -186,4 +197,33 @@ export class World {
     this.datapath.dummyPort(port.name).onTransmit((packet) => packets.push(packet));
     return packets;
   }
+}
+
+/** The OpenFlow side of a bridge of the database, without connections. */
+export class TestSide extends TestTables implements OpenFlowSide {
+  config: OpenFlowConfig | null = null;
+  readonly events: string[] = [];
+  readonly packetIns: SlowPathPacketIn[] = [];
+
+  configure(config: OpenFlowConfig): void {
+    this.config = config;
+  }
+  portAdded(port: OfPort): void {
+    this.events.push(`add ${port.name} ${port.ofPort}`);
+  }
+  portModified(port: OfPort): void {
+    this.events.push(`modify ${port.name} ${port.ofPort}`);
+  }
+  portRemoved(port: OfPort): void {
+    this.events.push(`remove ${port.name} ${port.ofPort}`);
+  }
+  packetIn(packetIn: SlowPathPacketIn): void {
+    this.packetIns.push({ ...packetIn, packet: packetIn.packet.slice(), flow: packetIn.flow.slice() });
+  }
+  controllerStatus(): readonly ControllerStatus[] {
+    return [];
+  }
+  onStatus(): void {}
+  expire(): void {}
+  close(): void {}
 }
