@@ -19,6 +19,9 @@ import {
  * of the code: nothing that a program names.
  */
 
+/** Buckets split at once: few enough that no insertion is slow. */
+const SPLITS = 32;
+
 const range = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
 
 /** An expression that mixes values to 32 bits. */
@@ -67,6 +70,18 @@ const ${p}grow = () => {
   ${p}set(to, go);
   if (++${p}s > ${p}m) { ${p}m = mask; ${p}s = 0; }
 };
+// Splits some buckets in a row, whose rows are read ahead.
+const ${p}more = () => {
+  const k = Math.min(${SPLITS}, ${p}m + 1 - ${p}s);
+  let sum = 0;
+  if (ch.length > 0)
+    for (let b = ${p}s; b < ${p}s + k; b++) {
+      const r = ${p}h[b >>> ${CHUNK_BITS}][b & ${CHUNK_MASK}];
+      sum ^= ch[r >>> ${CHUNK_BITS}][r & ${CHUNK_MASK}];
+    }
+  scratch.sink = sum;
+  for (let i = 0; i < k; i++) ${p}grow();
+};
 const ${p}reset = () => { ${p}m = 7; ${p}s = 0; ${p}n = 0; ${p}h.length = 1; ${p}h[0] = new Int32Array(16); };`;
 }
 
@@ -112,7 +127,7 @@ const ${p}add = (r) => {
     g = ~c[o + ${prev}];
   }
   if (g === 0) {
-    if (++${p}n > ${p}m + 1 + ${p}s) { ${p}grow(); b = ${p}bucket(h); }
+    if (++${p}n > ${p}m + 1 + ${p}s) { ${p}more(); b = ${p}bucket(h); }
     d[q + ${next}] = 0;
     d[q + ${prev}] = ~${p}h[b >>> ${CHUNK_BITS}][b & ${CHUNK_MASK}];
     ${p}set(b, r);
@@ -222,7 +237,7 @@ const more = () => {
 };
 const create = (${comma}h) => {
   // Two buckets for each row: most look-ups for a row that is not there end at the bucket.
-  if (++pn * 2 > pm + 1 + ps) { pgrow(); pgrow(); }
+  if (++pn * 2 > pm + 1 + ps) pmore();
   let r = t.free;
   if (r !== 0) t.free = ch[r >>> ${CHUNK_BITS}][(r & ${CHUNK_MASK}) + ${link}];
   else {
