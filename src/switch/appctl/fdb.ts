@@ -3,6 +3,7 @@ import { OFPP_LOCAL } from '../../openflow/constants.ts';
 import type { Bridge } from '../bridge/bridge.ts';
 import { parseMac } from '../bridge/bridge.ts';
 import type { Switch } from '../bridge/manager.ts';
+import type { MacEntry } from '../ofproto/mac-table.ts';
 
 function bridgeNamed(vswitch: Switch, name: string): Bridge {
   const bridge = vswitch.bridge(name);
@@ -15,8 +16,7 @@ export function fdbShow(vswitch: Switch, name: string): string {
   const { ofproto } = bridgeNamed(vswitch, name);
   let text = ' port  VLAN  MAC                Age\n';
   for (const entry of ofproto.macs.entries()) {
-    const port = entry.bundle.ports[0];
-    const number = port === undefined ? '' : port.ofPort === OFPP_LOCAL ? 'LOCAL' : String(port.ofPort);
+    const number = portText(entry);
     const age =
       entry.expires === Number.POSITIVE_INFINITY ? 'static' : String(ofproto.macs.age(entry)).padStart(3);
     text += `${number.padStart(5)}  ${String(entry.vlan).padStart(4)}  ${macText(entry.mac)}  ${age}\n`;
@@ -40,8 +40,12 @@ export function fdbAdd(vswitch: Switch, args: readonly string[]): string {
   const bundle = ofproto.portByName(args[1])?.bundle ?? ofproto.bundle(args[1]);
   if (bundle === undefined || bundle === null) throw new WeftError('no-such-port', 'no such port');
   const { vlan, mac } = vlanAndMac(args[2], args[3]);
-  if (ofproto.macs.addStatic(mac, vlan, bundle)) ofproto.onMacTableChanged();
-  return '';
+  const old = ofproto.macs.lookup(mac, vlan);
+  if (!ofproto.macs.addStatic(mac, vlan, bundle)) return '';
+  ofproto.onMacTableChanged();
+  if (old === null) return '';
+  const kind = old.expires === Number.POSITIVE_INFINITY ? 'static' : 'dynamic';
+  return `Overriding already existing ${kind} entry on ${portText(old)}\n`;
 }
 
 /** `fdb/del BRIDGE VLAN MAC`. */
@@ -52,6 +56,12 @@ export function fdbDelete(vswitch: Switch, args: readonly string[]): string {
     throw new WeftError('no-such-entry', 'static MAC entry not found');
   ofproto.onMacTableChanged();
   return '';
+}
+
+/** The OpenFlow port that a station is behind. */
+function portText({ bundle }: MacEntry): string {
+  const port = bundle.ports[0];
+  return port === undefined ? '' : port.ofPort === OFPP_LOCAL ? 'LOCAL' : String(port.ofPort);
 }
 
 function vlanAndMac(vlanText: string, macText: string): { vlan: number; mac: number } {

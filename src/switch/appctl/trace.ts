@@ -298,7 +298,7 @@ function parseDatapathFlow(
   }
   if (backer === undefined) return fail('Cannot find the datapath');
   const port = backer.slowPath.ofPort(key[W_IN_PORT]);
-  if (port === undefined) return fail('Invalid datapath flow');
+  if (port === undefined) return fail(`no OpenFlow port for datapath port ${key[W_IN_PORT]}`);
   const flow = key.slice();
   flow[W_IN_PORT] = port.ofPort;
   return { ofproto: port.ofproto, backer, flow };

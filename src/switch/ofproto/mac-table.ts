@@ -1,5 +1,6 @@
 import type { Clock } from '../../base/clock.ts';
 import type { Bundle } from './port.ts';
+import { UsageHeap } from './usage-heap.ts';
 
 /** Time that a station's gratuitous ARP keeps a bond's reflections from moving it (ms). */
 const GRATUITOUS_ARP_LOCK_MS = 5_000;
@@ -38,6 +39,8 @@ export class MacTable {
   #ageing = 300_000;
   #limit = 8192;
   readonly #perBundle = new Map<Bundle, Map<string, MacEntry>>();
+  /** How many learned stations each bundle has. */
+  readonly #usage = new UsageHeap<Bundle>();
   /** VLANs in which all is flooded and nothing learned. */
   #floodVlans = new Set<number>();
   #staticCount = 0;
@@ -104,6 +107,7 @@ export class MacTable {
       entry = { mac, vlan, bundle, expires: now + this.#ageing, arpLockedUntil: 0 };
       this.#entries.set(key, entry);
       this.#of(bundle).set(key, entry);
+      this.#usage.add(bundle, 1);
       this.stats.learned++;
       this.generation++;
       this.#lockFor(entry, gratuitousArp, isBond, now);
@@ -121,6 +125,8 @@ export class MacTable {
     this.#perBundle.get(entry.bundle)?.delete(key);
     this.#of(bundle).set(key, entry);
     if (moved) {
+      this.#usage.add(entry.bundle, -1);
+      this.#usage.add(bundle, 1);
       entry.bundle = bundle;
       this.stats.moved++;
       this.generation++;
@@ -209,11 +215,9 @@ export class MacTable {
   }
 
   #evict(): boolean {
-    let fullest: Map<string, MacEntry> | null = null;
-    for (const map of this.#perBundle.values())
-      if (fullest === null || map.size > fullest.size) fullest = map;
-    if (fullest === null) return false;
-    for (const entry of fullest.values()) {
+    const fullest = this.#usage.top;
+    if (fullest === undefined) return false;
+    for (const entry of this.#perBundle.get(fullest)?.values() ?? []) {
       if (entry.expires === Infinity) continue;
       this.#remove(entry);
       this.stats.evicted++;
@@ -227,6 +231,7 @@ export class MacTable {
     this.#entries.delete(key);
     this.#perBundle.get(entry.bundle)?.delete(key);
     if (entry.expires === Infinity) this.#staticCount--;
+    else this.#usage.add(entry.bundle, -1);
     this.generation++;
   }
 }

@@ -80,6 +80,11 @@ export interface SlowPathPacketIn {
 
 const VID_MASK = 0x0fff;
 
+interface Origin {
+  readonly ofproto: Ofproto;
+  readonly ofPort: number;
+}
+
 /** in_port of a packet that came by none. */
 const NO_PORT = 0xffffffff;
 
@@ -174,10 +179,10 @@ export class SlowPath {
       () =>
         `${this.datapath.name}: ${upcall.kind} upcall:\n${formatKey(upcall.flow, null)}\n${toHex(upcall.packet)}`,
     );
-    const port = this.#ports.get(upcall.flow[W_IN_PORT]);
     try {
-      if (upcall.kind === 'miss') this.#miss(upcall, port);
-      else this.#byAction(upcall, port);
+      const origin = this.#originOf(upcall.flow);
+      if (upcall.kind === 'miss') this.#miss(upcall, origin);
+      else this.#byAction(upcall, origin);
     } catch (error) {
       // A packet that we fail on is dropped: a stranger must not be able to stop the switch with it.
       this.counts.failed++;
@@ -186,22 +191,30 @@ export class SlowPath {
     }
   }
 
-  #miss(upcall: Upcall, port: OfPort | undefined): void {
-    if (port === undefined) {
+  /** Where a packet is: at the port by which it came, or where a controller's packet was frozen. */
+  #originOf(dpKey: Flow): Origin | null {
+    const port = this.#ports.get(dpKey[W_IN_PORT]);
+    if (port !== undefined) return { ofproto: port.ofproto, ofPort: port.ofPort };
+    const state = dpKey[W_RECIRC_ID] === 0 ? undefined : this.recircIds.get(dpKey[W_RECIRC_ID]);
+    return state === undefined ? null : { ofproto: state.ofproto, ofPort: savedInPort(state.metadata) };
+  }
+
+  #miss(upcall: Upcall, origin: Origin | null): void {
+    if (origin === null) {
       this.#log.info(() => `received packet on unassociated datapath port ${upcall.flow[W_IN_PORT]}`);
       return;
     }
     const dpKey = upcall.flow.slice();
     const cache: CacheEntry[] = [];
-    const flow = this.#toOpenFlow(dpKey, port);
+    const flow = this.#toOpenFlow(dpKey, origin.ofPort);
     const stats: TrafficStats = {
       packets: 1,
       bytes: upcall.packet.length,
       used: this.#options.clock.now(),
       tcpFlags: flow[W_TCP_FLAGS] >>> 16,
     };
-    const out = this.#translate(flow, port.ofproto, { packet: upcall.packet, effects: true, stats, cache });
-    const megaflow = this.#record(dpKey, flow, port.ofproto, out, cache);
+    const out = this.#translate(flow, origin.ofproto, { packet: upcall.packet, effects: true, stats, cache });
+    const megaflow = this.#record(dpKey, flow, origin.ofproto, out, cache);
     this.#install(megaflow);
     if (out.actions.length > 0) {
       this.datapath.execute({
@@ -213,14 +226,14 @@ export class SlowPath {
     }
   }
 
-  #byAction(upcall: Upcall, port: OfPort | undefined): void {
+  #byAction(upcall: Upcall, origin: Origin | null): void {
     const cookie = upcall.userdata;
     if (cookie === null) return;
     if (cookie.type === 'slow_path') {
-      if (port === undefined) return;
+      if (origin === null) return;
       // Its megaflow counted the packet already: no statistics here.
-      const flow = this.#toOpenFlow(upcall.flow, port);
-      const out = this.#translate(flow, port.ofproto, { packet: upcall.packet, effects: true });
+      const flow = this.#toOpenFlow(upcall.flow, origin.ofPort);
+      const out = this.#translate(flow, origin.ofproto, { packet: upcall.packet, effects: true });
       if (out.actions.length > 0) {
         const key = upcall.flow.slice();
         this.datapath.execute({
@@ -281,9 +294,9 @@ export class SlowPath {
     for (const id of out.recircs) this.recircIds.release(id);
   }
 
-  #toOpenFlow(dpKey: Flow, port: OfPort): Flow {
+  #toOpenFlow(dpKey: Flow, ofPort: number): Flow {
     const flow = this.limitVlans(dpKey);
-    flow[W_IN_PORT] = port.ofPort;
+    flow[W_IN_PORT] = ofPort;
     return flow;
   }
 
@@ -361,7 +374,13 @@ export class SlowPath {
       return `flow_add: ${formatUfid(ufidOf(megaflow))} mega_${formatUfid(ufidOf(megaflow))} ${formatKey(key, mask)}, actions:${formatActions(megaflow.actions)}`;
     });
     const old = this.#megaflows.get(megaflow.id);
-    if (old !== undefined) for (const id of old.recircs) this.recircIds.release(id);
+    if (old !== undefined) {
+      // Two packets of one flow came up: the datapath goes on counting where the first's record stands.
+      this.#credit(old, this.datapath.flowStats(old.id));
+      const { packets, bytes, used, tcpFlags } = old;
+      Object.assign(megaflow, { packets, bytes, used, tcpFlags });
+      for (const id of old.recircs) this.recircIds.release(id);
+    }
     this.#megaflows.set(megaflow.id, megaflow);
     this.counts.installed++;
   }
@@ -480,8 +499,8 @@ export class SlowPath {
       this.#remove(megaflow);
       return;
     }
-    const port = this.#ports.get(megaflow.key[W_IN_PORT]);
-    if (port === undefined || port.ofproto !== megaflow.ofproto || port.ofPort !== megaflow.flow[W_IN_PORT]) {
+    const origin = this.#originOf(megaflow.packetKey);
+    if (origin?.ofproto !== megaflow.ofproto || origin.ofPort !== megaflow.flow[W_IN_PORT]) {
       this.#remove(megaflow);
       return;
     }
@@ -501,6 +520,11 @@ export class SlowPath {
     megaflow.translated = out.actions;
     if (!sameActions(actions, megaflow.actions)) {
       megaflow.actions = actions;
+      this.#dpifLog.dbg(() => {
+        const { key, mask } = described(megaflow);
+        const text = `${formatKey(key, mask, { verbose: true })}, actions:${formatActions(actions)}`;
+        return `${this.datapath.type}: put[modify] ${formatUfid(ufidOf(megaflow))} ${text}`;
+      });
       this.datapath.flowPut(megaflow);
       this.counts.changed++;
     }

@@ -114,6 +114,10 @@ export function translateOutputTrunc(
     ctx.report('warn', 'Nonexistent output port');
     return 'next';
   }
+  if (device.peer !== null) {
+    ctx.report('warn', () => `output_trunc does not support patch port ${target}`);
+    return 'next';
+  }
   ctx.commit();
   ctx.actions.push({ type: 'trunc', maxLen });
   outputToPort(ctx, target, place.last, true);
