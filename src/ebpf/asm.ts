@@ -250,7 +250,7 @@ export function ldMap(dst: Register, map: MapReference): Instruction {
   return make(OP_LOAD_64, dst.register, LOAD_64.map, 0, 0, { to: 'map', map }, 0);
 }
 
-/** dst = the address of byte `offset` of an array map's first value. Takes two slots. */
+/** dst = the address of byte `offset` of the value of an array map with one entry. Takes two slots. */
 export function ldMapValue(dst: Register, map: MapReference, offset = 0): Instruction {
   return make(OP_LOAD_64, dst.register, LOAD_64.mapValue, 0, 0, { to: 'map', map }, imm32(offset));
 }

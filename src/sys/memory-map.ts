@@ -1,6 +1,7 @@
 /** Mapped memory: rings that the kernel writes, and small fixed buffers whose address calls can be given. */
 import { check, fn, lastErrno, SystemError, viewMemory } from './libc.ts';
 
+const PROT_READ = 1;
 const PROT_READ_WRITE = 3;
 const MAP_SHARED = 1;
 const MAP_PRIVATE_ANONYMOUS = 0x22;
@@ -25,8 +26,15 @@ export class MemoryMap {
     this.bytes = new Uint8Array(this.buffer);
   }
 
-  private static map(length: number, flags: number, fd: number, offset: number, what: string): MemoryMap {
-    const address = mmap(0, length, PROT_READ_WRITE, flags, fd, offset);
+  private static map(
+    length: number,
+    flags: number,
+    fd: number,
+    offset: number,
+    what: string,
+    protection = PROT_READ_WRITE,
+  ): MemoryMap {
+    const address = mmap(0, length, protection, flags, fd, offset);
     if (BigInt(address) === MAP_FAILED) throw new SystemError(`mmap ${what}`, lastErrno());
     return new MemoryMap(Number(address), length);
   }
@@ -34,6 +42,11 @@ export class MemoryMap {
   /** Maps `length` bytes of an open file or socket, shared with whoever else maps them. */
   static ofFile(fd: number, length: number, offset = 0, what = `descriptor ${fd}`): MemoryMap {
     return MemoryMap.map(length, MAP_SHARED, fd, offset, what);
+  }
+
+  /** The same, only to be read: writing to `bytes` crashes the process. */
+  static ofFileReadOnly(fd: number, length: number, offset = 0, what = `descriptor ${fd}`): MemoryMap {
+    return MemoryMap.map(length, MAP_SHARED, fd, offset, what, PROT_READ);
   }
 
   /** Zeroed memory of our own, page-aligned. */

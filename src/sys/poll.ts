@@ -1,6 +1,6 @@
 /**
- * Waiting for descriptors, blocking the calling thread: for worker threads. The main thread must never
- * wait this way.
+ * Waiting for descriptors. `PollSet` blocks the calling thread: it is for worker threads, the main thread must never
+ * wait this way. `pollReadable` leaves the waiting to a thread of the pool.
  */
 import { constants } from 'node:os';
 import { fn, lastErrno, SystemError } from './libc.ts';
@@ -13,6 +13,13 @@ export const POLLHUP = 16;
 export const POLLNVAL = 32;
 
 const pollC = fn<[number, number, number], number>('int poll(uintptr_t, uint64_t, int)');
+type AsyncPoll = (
+  address: number,
+  count: number,
+  timeoutMs: number,
+  done: (error: Error | null, ready: number) => void,
+) => void;
+const pollAsync = (pollC as typeof pollC & { async: AsyncPoll }).async;
 /** `struct pollfd`: descriptor, events asked for, events that happened. */
 const POLLFD_SIZE = 8;
 
@@ -50,6 +57,11 @@ export class PollSet {
     throw new SystemError('poll', errno);
   }
 
+  /** Waits on a thread of the runtime's pool; the set must stay open until `done` is called. */
+  start(timeoutMs: number, done: (error: Error | null, ready: number) => void): void {
+    pollAsync(this.memory.address, this.size, timeoutMs, done);
+  }
+
   /** What happened at entry `index`: POLLIN, POLLOUT, POLLERR, POLLHUP, POLLNVAL. */
   happened(index: number): number {
     return this.events[index * 4 + 3];
@@ -57,5 +69,22 @@ export class PollSet {
 
   close(): void {
     this.memory.unmap();
+  }
+}
+
+/**
+ * Waits for a descriptor without blocking the calling thread; false: `timeoutMs` passed, or a signal came. Holds
+ * a thread of the runtime's pool, and the process, until then: so wait in short turns.
+ */
+export async function pollReadable(fd: number, timeoutMs: number): Promise<boolean> {
+  const set = new PollSet(1);
+  try {
+    set.set(0, fd, POLLIN);
+    const ready = await new Promise<number>((resolve, reject) => {
+      set.start(timeoutMs, (error, count) => (error === null ? resolve(count) : reject(error)));
+    });
+    return ready > 0;
+  } finally {
+    set.close();
   }
 }
