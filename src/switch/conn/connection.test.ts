@@ -185,7 +185,7 @@ for (const version of VERSIONS) {
         client.one('barrier_reply');
         world.close();
       }),
-      { numRuns: 150 },
+      { numRuns: 50 },
     );
   });
 }

@@ -12,6 +12,7 @@ import type { Role } from '../../openflow/messages/role.ts';
 import { formatMessage } from '../../openflow/text/message.ts';
 import { isOfVersion, type OfVersion } from '../../openflow/version.ts';
 import { Bundles } from './bundles.ts';
+import { PartJoiner } from './multipart.ts';
 import type { ByteStream } from './stream.ts';
 
 /** A connection of ours has this much waiting at the most before it is given up: the peer doesn't read. */
@@ -27,7 +28,6 @@ export interface ConnectionState {
   packetInFormat: PacketInFormat;
   controllerId: number;
   missSendLen: number;
-  invalidTtlToController: boolean;
   /** null: the defaults of the role. */
   asyncConfig: AsyncConfig | null;
   flowModTableId: boolean;
@@ -76,6 +76,7 @@ export class Connection {
   readonly #framer = new Framer();
   readonly #assembler = new RequestAssembler();
   readonly #waiting: Uint8Array[] = [];
+  readonly #parts = new PartJoiner();
   #probe: Timer | null = null;
   #probing = false;
   #lastHeard: number;
@@ -91,7 +92,6 @@ export class Connection {
       packetInFormat: 'standard',
       controllerId: 0,
       missSendLen: options.kind === 'primary' ? 128 : 0,
-      invalidTtlToController: false,
       asyncConfig: null,
       flowModTableId: false,
       bundles: new Bundles(),
@@ -242,18 +242,20 @@ export class Connection {
       if (!(error instanceof OfError)) throw error;
       this.sendError(error, bytes);
     }
-    for (const { error, request } of this.#assembler.expire(this.options.clock.now()))
-      this.sendError(error, request);
+    this.expire();
   }
 
   #request(bytes: Uint8Array): void {
     const { log } = this.options;
-    const message = decodeMessage(bytes, this.codecOptions);
-    if (message instanceof OfError) {
-      log.limited(60, 20).info(`${this.name}: ${message.message}`);
-      if (bytes[1] !== 1) this.sendError(message, bytes);
+    const decoded = decodeMessage(bytes, this.codecOptions);
+    if (decoded instanceof OfError) {
+      this.#parts.reset();
+      log.limited(60, 20).info(`${this.name}: ${decoded.message}`);
+      if (bytes[1] !== 1) this.sendError(decoded, bytes);
       return;
     }
+    const message = this.#parts.join(decoded);
+    if (message === null) return;
     switch (message.kind) {
       case 'hello':
         return;
@@ -276,6 +278,13 @@ export class Connection {
             this.close('internal error');
           }
         }
+    }
+  }
+
+  /** Gives up requests whose parts don't come. */
+  expire(): void {
+    for (const { error, request } of this.#assembler.expire(this.options.clock.now())) {
+      this.sendError(error, request);
     }
   }
 

@@ -146,6 +146,7 @@ export class OpenFlowSwitch implements OpenFlowSide {
       const settings = config.tables.get(id);
       if (settings !== undefined) this.flows.table(id).configure(settings);
       else this.flows.existing(id)?.configure(undefined);
+      this.flows.evictExcess(id);
     }
     const allowed = config.controllers.filter((c) => this.#isAllowed(c));
     this.controllers.configure(allowed, config.versions);
@@ -275,6 +276,13 @@ export class OpenFlowSwitch implements OpenFlowSide {
     this.#portStatus(port, portDesc(port), OFPPR_MODIFY, source);
   }
 
+  /** Its device is about to be brought up or down. */
+  portConfigured(port: OfPort, config: number, source: Connection): void {
+    const desc = portDesc(port);
+    this.#portStatus(port, { ...desc, config, state: desc.state & ~PS_LIVE }, OFPPR_MODIFY, source);
+    this.ofproto.portsChanged();
+  }
+
   portRemoved(port: OfPort): void {
     this.#portStatus(port, portDesc(port), OFPPR_DELETE, null);
   }
@@ -358,14 +366,15 @@ export class OpenFlowSwitch implements OpenFlowSide {
 
   expire(): void {
     this.flows.expire();
-    this.#expireBundles();
+    this.#expireUnfinished();
     this.#failOpenFlow();
   }
 
-  /** A bundle that its controller has forgotten is not kept for ever. */
-  #expireBundles(): void {
+  /** Bundles and long requests that their controllers have forgotten are not kept for ever. */
+  #expireUnfinished(): void {
     const before = this.clock.now() - (this.config?.bundleIdleTimeoutMs ?? BUNDLE_IDLE_MS);
     for (const connection of this.controllers.connections()) {
+      connection.expire();
       for (const bundle of connection.state.bundles.expire(before)) {
         connection.sendError('OFPBFC_TIMEOUT', bundle.opener);
       }

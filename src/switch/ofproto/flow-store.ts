@@ -177,6 +177,19 @@ export class FlowStore {
     txn.commit();
   }
 
+  /** Brings a table whose limit has become lower down to it, as far as its policy allows. */
+  evictExcess(id: number): void {
+    const table = this.#tables.get(id);
+    if (table === undefined || !table.evicts || table.count <= table.limit) return;
+    const txn = this.begin(null);
+    while (table.count > table.limit) {
+      const victim = chooseVictim(table, txn.version, this.#clock.now());
+      if (victim === null) break;
+      txn.remove(victim, OFPRR_EVICTION);
+    }
+    txn.commit();
+  }
+
   /** Removes flows whose time is up. */
   expire(): void {
     const now = this.#clock.now();

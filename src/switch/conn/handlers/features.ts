@@ -6,9 +6,11 @@ import {
   C_PORT_STATS,
   C_QUEUE_STATS,
   C_TABLE_STATS,
+  OFPR_INVALID_TTL,
 } from '../../../openflow/constants.ts';
 import type { OfMessageOf } from '../../../openflow/message.ts';
 import { OF10, OF13 } from '../../../openflow/version.ts';
+import { asyncConfig } from '../async.ts';
 import type { Connection } from '../connection.ts';
 import { portDesc } from '../messages/port-desc.ts';
 import type { OpenFlowSwitch } from '../openflow-switch.ts';
@@ -37,6 +39,18 @@ export function handleFeatures(
   });
 }
 
+/** The flag of OpenFlow 1.0 to 1.2 is one of the reasons for which a primary hears of packets. */
+function wantsInvalidTtl(connection: Connection): boolean {
+  return (asyncConfig(connection).packet_in.primary & (1 << OFPR_INVALID_TTL)) !== 0;
+}
+
+function setInvalidTtl(connection: Connection, on: boolean): void {
+  if (on === wantsInvalidTtl(connection)) return;
+  const config = asyncConfig(connection);
+  const primary = config.packet_in.primary ^ (1 << OFPR_INVALID_TTL);
+  connection.state.asyncConfig = { ...config, packet_in: { ...config.packet_in, primary } };
+}
+
 export function handleGetConfig(
   side: OpenFlowSwitch,
   connection: Connection,
@@ -47,7 +61,7 @@ export function handleGetConfig(
     ...connection.replyHeader(message),
     config: {
       frag: side.ofproto.fragHandling,
-      invalidTtlToController: connection.version < OF13 ? connection.state.invalidTtlToController : null,
+      invalidTtlToController: connection.version < OF13 ? wantsInvalidTtl(connection) : null,
       missSendLen: connection.state.missSendLen,
     },
   });
@@ -66,7 +80,7 @@ export function handleConfig(
       side.ofproto.tablesChanged();
     }
   }
-  if (invalidTtlToController !== null) connection.state.invalidTtlToController = invalidTtlToController;
+  if (invalidTtlToController !== null) setInvalidTtl(connection, invalidTtlToController);
   connection.state.missSendLen = missSendLen;
 }
 

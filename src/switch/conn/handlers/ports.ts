@@ -104,9 +104,15 @@ export function portMod(side: OpenFlowSwitch, message: OfMessageOf<'port_mod'>, 
   const mask = message.mask & CHANGEABLE;
   const config = (port.config & ~mask) | (message.config & mask);
   const up = (config & PC_PORT_DOWN) === 0;
-  if ((mask & PC_PORT_DOWN) !== 0 && up !== port.adminUp) side.setAdminUp(port, up);
-  if (config === port.config) return;
+  const changed = config !== port.config;
   port.config = config;
+  if ((mask & PC_PORT_DOWN) !== 0 && up !== port.adminUp) {
+    // What was asked for, and then what the device makes of it.
+    side.portConfigured(port, config, source);
+    side.setAdminUp(port, up);
+    return;
+  }
+  if (!changed) return;
   side.ofproto.portsChanged();
   side.portModified(port, source);
 }
