@@ -47,6 +47,12 @@ export interface Datapath {
    */
   setUpcallHandler(handler: (upcall: Upcall) => void): void;
 
+  /**
+   * Sets who is told that all megaflows are gone, because whatever forwards had to be started anew.
+   * A datapath that never does that has no such method.
+   */
+  setResetHandler?(handler: () => void): void;
+
   stats(): DatapathStats;
   /** Packets that the datapath dropped itself, by reason ("explicit", "recirculation-depth", ...). */
   drops(): Readonly<Record<string, number>>;

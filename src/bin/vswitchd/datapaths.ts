@@ -3,6 +3,7 @@ import type { Logger } from '../../base/log.ts';
 import type { DummyPort } from '../../datapath/ports/dummy.ts';
 import type { Datapath } from '../../datapath/types.ts';
 import { createInProcessDatapath, type InProcessDatapath } from '../../datapath/userspace/in-process.ts';
+import { RestartingDatapath } from '../../datapath/userspace/restarting.ts';
 import { createWorkerDatapath } from '../../datapath/userspace/worker-datapath.ts';
 import type { DatapathProvider } from '../../switch/bridge/backer.ts';
 import type { StreamProvider } from '../../switch/conn/stream.ts';
@@ -101,14 +102,18 @@ export class Datapaths implements DatapathProvider {
       throw new WeftError('datapath-disabled', 'datapath type system is switched off by --disable-system');
     }
     const devices = new SystemDevices();
-    const datapath = createWorkerDatapath({
+    const datapath = new RestartingDatapath({
       clock,
-      random,
-      log,
-      type: `${type}@ovs-${type}`,
-      name: `ovs-${type}`,
-      onFailure: (error) =>
-        log.module('dpif_netdev').err(`forwarding thread of ${type} ended: ${error.message}`),
+      log: log.module('dpif_netdev'),
+      make: (onFailure) =>
+        createWorkerDatapath({
+          clock,
+          random,
+          log,
+          type: `${type}@ovs-${type}`,
+          name: `ovs-${type}`,
+          onFailure,
+        }),
     });
     this.#monitor ??= new HostMonitor(['link'], () => devices.refresh());
     return { datapath, devices };

@@ -134,6 +134,7 @@ export class SlowPath {
     this.#dpifLog = options.log.module('dpif').limited(600, 600);
     this.datapath = options.datapath;
     this.recircIds = options.recircIds;
+    options.datapath.setResetHandler?.(() => this.#forget());
     options.datapath.setUpcallHandler((upcall) => this.#handle(upcall));
     this.#arm();
   }
@@ -396,6 +397,16 @@ export class SlowPath {
   /** Removes all megaflows, their last counters credited. */
   purge(): void {
     for (const megaflow of [...this.#megaflows.values()]) this.#remove(megaflow);
+  }
+
+  /** The datapath lost its megaflows: what they carried since the last push is not known any more. */
+  #forget(): void {
+    for (const megaflow of this.#megaflows.values()) {
+      for (const id of megaflow.recircs) this.recircIds.release(id);
+      this.counts.deleted++;
+    }
+    this.#megaflows.clear();
+    this.#cursor = [];
   }
 
   #remove(megaflow: Megaflow): void {
