@@ -126,6 +126,12 @@ export class Bridge {
     }
   }
 
+  /** Ends one port, whatever the configuration says. */
+  removePort(port: OfPort): void {
+    const live = this.#interfaces.get(port.name);
+    if (live?.port === port) this.#removeInterface(live);
+  }
+
   close(): void {
     for (const live of [...this.#interfaces.values()]) this.#removeInterface(live);
     this.openflow.close();

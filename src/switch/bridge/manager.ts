@@ -5,6 +5,7 @@ import type { Client, OpenVSwitchSchema } from '../../ovsdb/index.ts';
 import type { OpenFlowConfig, OpenFlowSide } from '../conn/types.ts';
 import type { MacEntry } from '../ofproto/mac-table.ts';
 import { Ofproto } from '../ofproto/ofproto.ts';
+import type { OfPort } from '../ofproto/port.ts';
 import { SlowPath } from '../upcall/slow-path.ts';
 import { RecircIds } from '../xlate/frozen.ts';
 import type { Backer, DatapathProvider } from './backer.ts';
@@ -117,6 +118,11 @@ export class Switch implements StatusSource {
       await backer.datapath.close();
     }
     this.#backers.clear();
+  }
+
+  /** Takes a port out of the datapath behind the database's back: it comes back with the next change. */
+  deletePort(port: OfPort): void {
+    this.#bridges.get(port.ofproto.name)?.removePort(port);
   }
 
   /** Devices may have come, gone or changed. */
