@@ -335,7 +335,7 @@ export class Connection {
     this.up = true;
     this.options.wireLog.dbg(
       () =>
-        `${this.name}: negotiated OpenFlow version 0x${hex2(version)} (we support ${versionList(versions)}, peer supports ${versionList(hello.versions)})`,
+        `${this.peer}: negotiated OpenFlow version 0x${hex2(version)} (we support ${versionList(versions)}, peer supports ${versionList(hello.versions)})`,
     );
     this.options.handler.onUp(this);
   }
