@@ -263,6 +263,8 @@ export class Switch implements StatusSource {
       ofproto.forwardBpdu = forwardBpdu;
       ofproto.portsChanged();
     }
+    const root = this.#options.client.replica.table('Open_vSwitch').only();
+    const general = root?.other_config ?? new Map<string, string>();
     const { host } = this.#options;
     const openflow: OpenFlowConfig = {
       controllers: config.controllers,
@@ -270,6 +272,7 @@ export class Switch implements StatusSource {
       versions: config.versions,
       datapathId: this.datapathId(bridge),
       maxIdleProbeMs: 5000,
+      bundleIdleTimeoutMs: 1000 * (intOf(general.get('bundle-idle-timeout'), 1, 2 ** 20) ?? 10),
       tables: config.tables,
       description: {
         mfr: 'Weft',
@@ -280,8 +283,6 @@ export class Switch implements StatusSource {
       },
     };
     bridge.openflow.configure(openflow);
-    const root = this.#options.client.replica.table('Open_vSwitch').only();
-    const general = root?.other_config ?? new Map<string, string>();
     bridge.backer.slowPath.settings = {
       maxIdle: intOf(general.get('max-idle'), 500, 2 ** 31) ?? 10_000,
       flowLimit: intOf(general.get('flow-limit'), 0, 2 ** 31) ?? 200_000,

@@ -19,7 +19,7 @@ import { OfError } from '../../openflow/errors.ts';
 import type { FlowModFields } from '../../openflow/messages/flow-mod.ts';
 import { chooseVictim } from './eviction.ts';
 import { FlowTable } from './flow-table.ts';
-import { N_TABLES, type Ofproto } from './ofproto.ts';
+import { INTERNAL_TABLE, N_TABLES, type Ofproto } from './ofproto.ts';
 import { Rule } from './rule.ts';
 
 /** What became of a flow, for monitors, flow_removed messages and learning. */
@@ -255,7 +255,7 @@ export class FlowTransaction {
 
   /** @throws OfError; the transaction must then be reverted. */
   apply(mod: FlowModFields): void {
-    checkTable(mod);
+    checkTable(mod.table);
     switch (mod.command) {
       case 'add':
         this.#add(mod);
@@ -421,14 +421,11 @@ export class FlowTransaction {
   }
 }
 
-function checkTable(mod: FlowModFields): void {
-  if (mod.table === OFPTT_ALL) {
-    if (mod.command === 'add' || mod.command === 'delete' || mod.command === 'delete_strict') return;
-    if (mod.command === 'modify' || mod.command === 'modify_strict') return;
-  }
-  if (mod.table >= N_TABLES) {
-    throw new OfError('OFPBRC_BAD_TABLE_ID', `table ${mod.table}: tables are 0 to ${N_TABLES - 1}`);
-  }
+/** Tables are 0 to 253; the one after them is the switch's own. @throws OfError */
+export function checkTable(table: number): void {
+  if (table === OFPTT_ALL || table < N_TABLES) return;
+  if (table === INTERNAL_TABLE) throw new OfError('OFPBRC_EPERM', `table ${table} is the switch's own`);
+  throw new OfError('OFPBRC_BAD_TABLE_ID', `table ${table}: tables are 0 to ${N_TABLES - 1}`);
 }
 
 /** Rules visible in `version`, of one priority and exactly this match if `strict`. */

@@ -12,6 +12,7 @@ import { OFPTT_ALL } from '../../../openflow/constants.ts';
 import type { OfMessageOf } from '../../../openflow/message.ts';
 import type { FlowModFields } from '../../../openflow/messages/flow-mod.ts';
 import type { FlowStats } from '../../../openflow/messages/flow-stats.ts';
+import { checkTable } from '../../ofproto/flow-store.ts';
 import { N_TABLES } from '../../ofproto/ofproto.ts';
 import type { Rule } from '../../ofproto/rule.ts';
 import { changeTables } from '../../ofproto/transaction.ts';
@@ -38,6 +39,7 @@ export function protocolsOf(connection: Connection): number {
 
 /** A flow mod whose actions can work with its match, or OfError. */
 export function checkedFlowMod(connection: Connection, mod: FlowModFields): FlowModFields {
+  checkTable(mod.table);
   if (mod.command === 'delete' || mod.command === 'delete_strict') return mod;
   const actions = checkConsistency(mod.actions, protocolsOf(connection), {
     match: mod.match,
