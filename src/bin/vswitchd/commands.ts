@@ -1,13 +1,8 @@
 import type { CommandRegistry } from '../../base/command.ts';
 import { WeftError } from '../../base/errors.ts';
+import type { Logger } from '../../base/log.ts';
 import { formatFlowStats } from '../../openflow/text/flow.ts';
-import {
-  dpctlDumpFlows,
-  dpctlShow,
-  dpifDumpFlows,
-  dpifShow,
-  upcallShow,
-} from '../../switch/appctl/datapath.ts';
+import { dpifDumpFlows, dpifShow, upcallShow } from '../../switch/appctl/datapath.ts';
 import { fdbAdd, fdbDelete, fdbFlush, fdbShow, fdbStats, fdbStatsClear } from '../../switch/appctl/fdb.ts';
 import { trace, tracePacketOut } from '../../switch/appctl/trace.ts';
 import type { Switch } from '../../switch/bridge/manager.ts';
@@ -15,6 +10,7 @@ import { flowStats } from '../../switch/conn/handlers/flows.ts';
 import type { OpenFlowSwitch } from '../../switch/conn/openflow-switch.ts';
 import type { DaemonClock } from '../daemon/clock.ts';
 import type { Datapaths } from './datapaths.ts';
+import { registerDpctlCommands } from './dpctl-commands.ts';
 import { registerDummyCommands } from './dummy-commands.ts';
 
 /** What the management commands act on. */
@@ -22,6 +18,7 @@ export interface CommandTarget {
   readonly vswitch: Switch;
   readonly datapaths: Datapaths;
   readonly clock: DaemonClock;
+  readonly log: Logger;
   readonly exit: (cleanup: boolean) => void;
 }
 
@@ -65,15 +62,7 @@ export function registerSwitchCommands(commands: CommandRegistry, target: Comman
   add('dpif/dump-flows', '[-m] [--names | --no-names] bridge', 1, 4, (args) =>
     dpifDumpFlows(vswitch, clock.now(), args),
   );
-  add('dpctl/dump-flows', '[-m] [--names] [dp] [filter=..] [type=..]', 0, 6, (args) =>
-    dpctlDumpFlows(vswitch, clock.now(), args),
-  );
-  add('dpctl/dump-dps', '', 0, 1, () => [...vswitch.backers()].map((b) => `${b.datapath.type}\n`).join(''));
-  add('dpctl/show', '[dp...]', 0, Infinity, (args) => dpctlShow(vswitch, args));
-  add('dpctl/del-flows', '[dp]', 0, 2, () => {
-    for (const slowPath of slowPaths()) slowPath.purge();
-    return undefined;
-  });
+  registerDpctlCommands(commands, target);
 
   add('fdb/show', 'bridge', 1, 1, ([name]) => fdbShow(vswitch, name));
   add('fdb/flush', '[bridge]', 0, 1, ([name]) => fdbFlush(vswitch, name));
@@ -94,6 +83,12 @@ export function registerSwitchCommands(commands: CommandRegistry, target: Comman
   add('upcall/enable-megaflows', '', 0, 0, exact(false, 'megaflows enabled\n'));
   add('upcall/disable-ufid', '', 0, 0, () => 'Datapath dumping tersely using UFID disabled\n');
   add('upcall/enable-ufid', '', 0, 0, () => 'Datapath dumping tersely using UFID enabled\n');
+  const pause = (paused: boolean) => () => {
+    for (const slowPath of slowPaths()) slowPath.paused = paused;
+    return undefined;
+  };
+  add('revalidator/pause', '', 0, 0, pause(true));
+  add('revalidator/resume', '', 0, 0, pause(false));
   add('revalidator/wait', '', 0, 0, async () => {
     for (const slowPath of slowPaths()) await slowPath.settled();
     return undefined;

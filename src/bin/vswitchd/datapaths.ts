@@ -119,6 +119,13 @@ export class Datapaths implements DatapathProvider {
     return { datapath, devices };
   }
 
+  /** A datapath that no bridge owns, for `dpctl`; null: there can be none of that type. */
+  createAlone(type: string, name: string): Datapath | null {
+    const { clock, log, dummy } = this.#options;
+    if (dummy === 'no' || (dummy === 'yes' && type !== 'dummy')) return null;
+    return createInProcessDatapath({ clock, random: Math.random, log, type: `${type}@${name}`, name });
+  }
+
   async close(): Promise<void> {
     await this.#monitor?.close();
   }

@@ -102,7 +102,13 @@ export async function startSwitch(daemon: Daemon, connector: Connector): Promise
           vswitch.bridge(ofproto.name)?.interface(port.name)?.device?.setAdminUp(up),
       }),
   });
-  registerSwitchCommands(daemon.commands, { vswitch, datapaths, clock, exit: () => daemon.exit() });
+  registerSwitchCommands(daemon.commands, {
+    log,
+    vswitch,
+    datapaths,
+    clock,
+    exit: () => daemon.exit(),
+  });
   registerClockCommands(clock, daemon.commands);
   clock.onSettle(async () => {
     // Jobs that were put off run in the next turns; a datapath elsewhere says when it is done.

@@ -1,10 +1,12 @@
 import { WeftError } from '../../base/errors.ts';
 import { formatFlow } from '../../datapath/text/index.ts';
+import { parseMatch } from '../../flow/match-parse.ts';
 import { OFPP_LOCAL } from '../../openflow/constants.ts';
 import type { Backer } from '../bridge/backer.ts';
 import type { Bridge } from '../bridge/bridge.ts';
 import type { Switch } from '../bridge/manager.ts';
 import { described, type Megaflow, ufidOf } from '../upcall/megaflow.ts';
+import type { Dpctl } from './dpctl.ts';
 
 /** What an interface is called in dpif/show: dummies tell that they are. */
 function typeText(backer: Backer, type: string): string {
@@ -73,14 +75,39 @@ export function dpifDumpFlows(vswitch: Switch, now: number, args: readonly strin
   return dump(bridge.backer, now, options, (megaflow) => megaflow.ofproto === bridge.ofproto);
 }
 
-/** `dpctl/dump-flows [-m] [--names] [DP] [filter=..] [type=..]`. */
-export function dpctlDumpFlows(vswitch: Switch, now: number, args: readonly string[]): string {
+/** `dpctl/dump-flows [-m] [--names] [DP] [filter=FLOW] [type=TYPE]`. */
+export function dpctlDumpFlows(vswitch: Switch, dpctl: Dpctl, now: number, args: readonly string[]): string {
   const { options, words } = readOptions(args);
-  const names = words.filter((word) => !word.startsWith('type=') && !word.startsWith('filter='));
-  const backer = backerNamed(vswitch, names[0]);
-  const extra = (megaflow: Megaflow) => ({ ufid: ufidOf(megaflow), layer: 'ovs' });
-  const text = dump(backer, now, options, () => true, extra);
+  const filter = words.find((word) => word.startsWith('filter='))?.slice('filter='.length);
+  const name = words.find((word) => !/^(type|filter|pmd)=/.test(word));
+  const own = name === undefined ? null : dpctl.ownFlows(name);
+  const extra = (ufid: Uint8Array) => ({ ufid, layer: 'ovs' });
+  let text: string;
+  if (own !== null) {
+    text = own.flows
+      .map((flow) =>
+        formatFlow({ ...flow, stats: own.datapath.flowStats(flow.id), ...extra(flow.ufid) }, now, options),
+      )
+      .map((line) => `${line}\n`)
+      .join('');
+  } else {
+    const backer = backerNamed(vswitch, name);
+    const wanted = filter === undefined ? () => true : filterOf(backer, filter);
+    text = dump(backer, now, options, wanted, (megaflow) => extra(ufidOf(megaflow)));
+  }
   return text === '' ? '' : `flow-dump from the main thread:\n${text}`;
+}
+
+/** Megaflows of packets that a match in the language of OpenFlow takes; ports are the datapath's. */
+function filterOf(backer: Backer, text: string): (megaflow: Megaflow) => boolean {
+  const ports = backer.datapath.ports();
+  const { flow, mask } = parseMatch(text, {
+    ports: {
+      nameOf: (number) => ports.find((port) => port.port === number)?.name ?? null,
+      numberOf: (name) => ports.find((port) => port.name === name)?.port ?? null,
+    },
+  });
+  return ({ packetKey }) => mask.every((bits, i) => ((packetKey[i] ^ flow[i]) & bits) === 0);
 }
 
 /** The datapath of that name ("ovs-dummy", "dummy@ovs-dummy"), or the only one there is. */
@@ -95,7 +122,7 @@ export function backerNamed(vswitch: Switch, name: string | undefined): Backer {
   }
   const backer = all.find((b) => b.datapath.type === name || b.datapath.name === name);
   if (backer === undefined)
-    throw new WeftError('no-such-datapath', `opening datapath ${name} failed (No such device)`);
+    throw new WeftError('no-such-datapath', 'ovs-vswitchd: opening datapath (No such device)');
   return backer;
 }
 
@@ -134,24 +161,6 @@ function dump(
     );
   }
   return lines.map((line) => `${line}\n`).join('');
-}
-
-/** `dpctl/show [DP...]`. */
-export function dpctlShow(vswitch: Switch, args: readonly string[]): string {
-  const names = args.filter((arg) => !arg.startsWith('-'));
-  const backers = names.length > 0 ? names.map((name) => backerNamed(vswitch, name)) : [...vswitch.backers()];
-  return backers.map((backer) => showOne(backer)).join('');
-}
-
-function showOne({ datapath, slowPath }: Backer): string {
-  const s = datapath.stats();
-  let text = `${datapath.type}:\n`;
-  text += `  lookups: hit:${s.hits} missed:${s.missed} lost:${s.lost}\n`;
-  text += `  flows: ${slowPath.count}\n`;
-  for (const port of [...datapath.ports()].sort((a, b) => a.port - b.port)) {
-    text += `  port ${port.port}: ${port.name}${port.type === 'system' || port.type === '' ? '' : ` (${port.type})`}\n`;
-  }
-  return text;
 }
 
 /** `upcall/show`. */

@@ -118,6 +118,7 @@ export class SlowPath {
   readonly #ports = new Map<number, OfPort>();
   readonly #megaflows = new Map<number, Megaflow>();
   #dirty = false;
+  #paused = false;
   #scheduled = false;
   #cursor: number[] = [];
   #timer: Timer | null = null;
@@ -143,6 +144,12 @@ export class SlowPath {
     this.#closed = true;
     this.#timer?.cancel();
     this.purge();
+  }
+
+  /** While true megaflows are not looked at again, whatever changes (`revalidator/pause`). */
+  set paused(paused: boolean) {
+    this.#paused = paused;
+    if (!paused) this.changed();
   }
 
   get settings(): SlowPathSettings {
@@ -394,6 +401,39 @@ export class SlowPath {
     return this.#megaflows.size;
   }
 
+  /**
+   * Takes over a flow that an operator put into the datapath; the next revalidation makes of it what the
+   * tables say. False if no bridge has its port.
+   */
+  adopt(packetKey: Flow, mask: Flow, actions: readonly DpAction[]): boolean {
+    const origin = this.#originOf(packetKey);
+    if (origin === null) return false;
+    this.#install({
+      id: -1,
+      ofproto: origin.ofproto,
+      key: packetKey.map((word, i) => word & mask[i]),
+      mask,
+      packetKey,
+      flow: this.#toOpenFlow(packetKey, origin.ofPort),
+      actions,
+      translated: actions,
+      cache: [],
+      recircs: [],
+      created: this.#options.clock.now(),
+      packets: 0,
+      bytes: 0,
+      used: 0,
+      tcpFlags: 0,
+    });
+    return true;
+  }
+
+  /** Removes one megaflow; packets of it will bring it back. */
+  forget(id: number): void {
+    const megaflow = this.#megaflows.get(id);
+    if (megaflow !== undefined) this.#remove(megaflow);
+  }
+
   /** Removes all megaflows, their last counters credited. */
   purge(): void {
     for (const megaflow of [...this.#megaflows.values()]) this.#remove(megaflow);
@@ -451,7 +491,7 @@ export class SlowPath {
   }
 
   #schedule(): void {
-    if (this.#scheduled || this.#closed) return;
+    if (this.#scheduled || this.#closed || this.#paused) return;
     this.#scheduled = true;
     this.#options.defer(() => {
       this.#scheduled = false;
@@ -469,6 +509,7 @@ export class SlowPath {
   /** Resolves when every megaflow has been looked at after all changes up to now. */
   async settled(): Promise<void> {
     await this.datapath.flush();
+    if (this.#paused) return;
     this.#dirty = true;
     await new Promise<void>((resolve) => {
       this.#waiters.push(resolve);
