@@ -1,6 +1,7 @@
 import { type Flow, W_IN_PORT, W_TCP_FLAGS } from '../../flow/layout.ts';
 import type { Action } from '../../openflow/actions/types.ts';
 import type { Ofproto } from '../ofproto/ofproto.ts';
+import type { FrozenState } from '../xlate/frozen.ts';
 import { translate } from '../xlate/translate.ts';
 import type { CacheEntry, XlateOutput } from '../xlate/types.ts';
 import { applyEntries } from './push-stats.ts';
@@ -30,11 +31,13 @@ export class PreparedPacketOut {
       readonly ofproto: Ofproto;
       readonly packet: Uint8Array;
       readonly flow: Flow;
-      readonly actions: readonly Action[];
+      /** These, or a translation that was paused, to go on with. */
+      readonly actions?: readonly Action[];
+      readonly frozen?: FrozenState;
       readonly version: number;
     },
   ) {
-    const { ofproto, packet, flow, actions, version } = request;
+    const { ofproto, packet, flow, actions, frozen, version } = request;
     this.#slowPath = slowPath;
     this.#ofproto = ofproto;
     this.#packet = packet;
@@ -45,9 +48,10 @@ export class PreparedPacketOut {
       packet,
       tcpFlags: flow[W_TCP_FLAGS] >>> 16,
       actions,
+      frozen,
       effects: false,
       cache: this.#cache,
-      inPacketOut: true,
+      inPacketOut: frozen === undefined,
       version,
     });
   }

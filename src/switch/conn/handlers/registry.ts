@@ -17,6 +17,7 @@ import {
 import { handlePacketOut } from './packet-out.ts';
 import { handlePortDesc, handlePortMod, handlePortStats } from './ports.ts';
 import { handleQueueConfig, handleQueueStats } from './queues.ts';
+import { handleResume } from './resume.ts';
 import { handleRole } from './role.ts';
 import { handleTableDesc, handleTableFeatures, handleTableMod, handleTableStats } from './tables.ts';
 import { handleTlvTable, handleTlvTableMod } from './tlv-table.ts';
@@ -67,6 +68,7 @@ export const HANDLERS: { readonly [K in OfKind]?: Handler<K> } = {
   port_stats_request: handlePortStats,
   port_mod: handlePortMod,
   packet_out: handlePacketOut,
+  resume: handleResume,
   role_request: handleRole,
   get_async_request: handleGetAsync,
   set_async_config: handleSetAsync,

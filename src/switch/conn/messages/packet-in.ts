@@ -9,6 +9,7 @@ import type { PacketInFormat } from '../../../openflow/messages/packet-in.ts';
 import type { SlowPathPacketIn } from '../../upcall/slow-path.ts';
 import { type FrozenState, restoreMetadata } from '../../xlate/frozen.ts';
 import type { Connection } from '../connection.ts';
+import { continuationOf } from '../continuation.ts';
 import type { OpenFlowSwitch } from '../openflow-switch.ts';
 
 const VARIANTS = { standard: 'std', nxt_packet_in: 'nx', nxt_packet_in2: 'nx2' } as const satisfies Record<
@@ -48,8 +49,14 @@ export function packetInMessage(
     table: state.table,
     cookie: ruleCookie,
     userdata: state.userdata,
-    continuation: new Uint8Array(),
+    continuation: packetIn.continuation
+      ? continuationOf(state, dpPort(side, packetIn), connection.version)
+      : new Uint8Array(),
   };
+}
+
+function dpPort(side: OpenFlowSwitch, { flow }: SlowPathPacketIn): number {
+  return side.ofproto.port(flow[W_IN_PORT])?.dpPort ?? 0;
 }
 
 function packetMetadata(side: OpenFlowSwitch, packetIn: SlowPathPacketIn, state: FrozenState): Match {
