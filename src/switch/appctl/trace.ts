@@ -297,6 +297,10 @@ function parseDatapathFlow(
     return null;
   }
   if (backer === undefined) return fail('Cannot find the datapath');
+  const recircId = key[W_RECIRC_ID];
+  if (recircId !== 0 && backer.slowPath.recircIds.get(recircId) === undefined) {
+    return fail(`no recirculation data for recirc_id 0x${recircId.toString(16)}`);
+  }
   const port = backer.slowPath.ofPort(key[W_IN_PORT]);
   if (port === undefined) return fail(`no OpenFlow port for datapath port ${key[W_IN_PORT]}`);
   const flow = key.slice();

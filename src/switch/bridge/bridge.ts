@@ -76,6 +76,7 @@ export class Bridge {
     const wanted = new Map<string, { iface: InterfaceConfig; port: PortConfig }>();
     for (const port of config.ports)
       for (const iface of port.interfaces) wanted.set(iface.name, { iface, port });
+    const claims = this.#claims(wanted.values());
     for (const live of [...this.#interfaces.values()]) {
       const want = wanted.get(live.config.name);
       if (
@@ -83,13 +84,25 @@ export class Bridge {
         want.iface.type !== live.config.type ||
         want.port.name !== live.portName ||
         want.iface.uuid !== live.config.uuid ||
-        needsNewNumber(want.iface, live) ||
+        mustRenumber(claims, want.iface, live) ||
         (live.device !== null && this.backer.devices.isGone(live.device)) ||
         !sameOptions(want.iface, live.config)
       ) {
         this.#removeInterface(live);
       }
     }
+  }
+
+  /** Who gets each number that is asked for: its holder if that asks for it, else the first to ask. */
+  #claims(wanted: Iterable<{ iface: InterfaceConfig }>): Map<number, string> {
+    const claims = new Map<number, string>();
+    for (const { iface } of wanted) {
+      const number = iface.local ? null : iface.ofportRequest;
+      if (number === null) continue;
+      const holds = this.#interfaces.get(iface.name)?.port?.ofPort === number;
+      if (holds || !claims.has(number)) claims.set(number, iface.name);
+    }
+    return claims;
   }
 
   /** Adds what is missing and brings every setting up to date. */
@@ -285,14 +298,18 @@ function rank(iface: InterfaceConfig): number {
   return iface.local ? 0 : iface.ofportRequest !== null ? 1 : iface.ofportHint !== null ? 2 : 3;
 }
 
-function needsNewNumber(want: InterfaceConfig, live: LiveInterface): boolean {
-  return (
-    !want.local &&
-    want.ofportRequest !== null &&
-    live.port !== null &&
-    want.ofportRequest !== live.port.ofPort &&
-    want.ofportRequest !== live.config.ofportRequest
-  );
+/** Whether a port must go so that it, or another, gets the number that is its due. */
+function mustRenumber(
+  claims: ReadonlyMap<number, string>,
+  want: InterfaceConfig,
+  live: LiveInterface,
+): boolean {
+  if (want.local || live.port === null) return false;
+  const { ofPort } = live.port;
+  const request = want.ofportRequest;
+  if (request !== null && request !== ofPort && claims.get(request) === want.name) return true;
+  const owner = claims.get(ofPort);
+  return owner !== undefined && owner !== want.name;
 }
 
 /** Options that a running port can't take over: it is made anew. */

@@ -58,6 +58,25 @@ test('a port that vanished from the datapath comes back with the next change', a
   assert.equal(lab.vswitch.bridge('br0')?.ofproto.portByName('p1')?.ofPort, 1);
 });
 
+test('ports get the numbers that are asked for, also where they swap them', async () => {
+  const row = (name: string) => lab.interfaceRow(name)?._uuid ?? '';
+  const ask = (p1: number, p7: number | null) =>
+    lab.change((txn) => {
+      txn.update('Interface', row('p1'), { ofport_request: p1 });
+      txn.update('Interface', row('p7'), { ofport_request: p7 });
+    });
+  const numbers = () => [lab.interfaceRow('p1')?.ofport, lab.interfaceRow('p7')?.ofport];
+  await ask(7, 1);
+  assert.deepEqual(numbers(), [7, 1]);
+  await ask(1, 1);
+  assert.deepEqual(numbers(), [7, 1], 'who holds a number keeps it');
+  await ask(1, null);
+  assert.equal(numbers()[0], 1, 'who asks for a number comes before who only has it');
+  assert.notEqual(numbers()[1], 1);
+  await ask(1, 7);
+  assert.deepEqual(numbers(), [1, 7]);
+});
+
 test('a trace tells each table, and a real packet leaves its marks', () => {
   const side = lab.sides.get('br0');
   side?.addFlow('table=0,priority=9,tcp,actions=set_field:7->reg0,resubmit(,1)');
