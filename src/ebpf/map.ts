@@ -109,6 +109,7 @@ export class BpfMap<K, V> {
   private readonly value: Codec<V>;
   private readonly access: MapAccess;
   private batch: MapBatch | undefined;
+  private idleReader: MapBatch | undefined;
   private open = true;
 
   private constructor(fd: number, spec: MapSpec<K, unknown>, value: Codec<V>) {
@@ -253,46 +254,54 @@ export class BpfMap<K, V> {
 
   /** All entries. What programs or we add or delete meanwhile may be among them or not. */
   *entries(): Generator<[K, V]> {
-    for (const { keys, values, index } of this.walk())
-      yield [this.key.read(keys, index * this.key.size), this.value.read(values, index * this.value.size)];
+    const { key, value } = this;
+    for (const { keys, values, count } of this.chunks())
+      for (let i = 0; i < count; i++)
+        yield [key.read(keys, i * key.size), value.read(values, i * value.size)];
   }
 
   /**
    * Calls `visit` with each entry's bytes: key at `keyAt` of `keys`, value at `valueAt` of `values`. For many entries
-   * at a time; `visit` must not use this map, and the bytes are only good until it returns.
+   * at a time; the bytes are only good until it returns.
    */
   forEachRaw(visit: (keys: DataView, keyAt: number, values: DataView, valueAt: number) => void): void {
-    for (const { keys, values, index } of this.walk())
-      visit(keys, index * this.key.size, values, index * this.value.size);
+    const keySize = this.key.size;
+    const valueSize = this.value.size;
+    for (const { keys, values, count } of this.chunks())
+      for (let i = 0; i < count; i++) visit(keys, i * keySize, values, i * valueSize);
   }
 
-  private *walk(): Generator<{ keys: DataView; values: DataView; index: number }> {
+  /** The entries by the system call. */
+  private *chunks(): Generator<{ keys: DataView; values: DataView; count: number }> {
     if (NO_BATCH.has(this.kind)) {
-      yield* this.walkSingly();
+      yield* this.singly();
       return;
     }
-    // A reader of its own: somebody may start a second walk, or update in batches, before this one ends.
+    // A reader for this walk alone: somebody may start another one, or write in batches, before it ends.
     const capacity = Math.min(BATCH, Math.max(this.maxEntries, 1));
-    const reader = new MapBatch(this.fd, this.key.size, this.value.size, capacity, `map ${this.name}`);
-    let first = true;
-    for (;;) {
-      const read = reader.read(first);
-      if (read === undefined) {
-        if (reader.capacity >= MAX_BATCH)
-          throw new WeftError('bad-map', `map ${this.name} has a bucket of more than ${MAX_BATCH} entries`);
-        reader.grow(reader.capacity * 4);
-        continue;
+    const reader =
+      this.idleReader ?? new MapBatch(this.fd, this.key.size, this.value.size, capacity, `map ${this.name}`);
+    this.idleReader = undefined;
+    try {
+      for (let first = true; ; ) {
+        const read = reader.read(first);
+        if (read === undefined) {
+          if (reader.capacity >= MAX_BATCH)
+            throw new WeftError('bad-map', `map ${this.name} has a bucket of more than ${MAX_BATCH} entries`);
+          reader.grow(reader.capacity * 4);
+          continue;
+        }
+        first = false;
+        yield { keys: viewOf(reader.keys), values: viewOf(reader.values), count: read.count };
+        if (!read.more) return;
       }
-      first = false;
-      const keys = viewOf(reader.keys);
-      const values = viewOf(reader.values);
-      for (let index = 0; index < read.count; index++) yield { keys, values, index };
-      if (!read.more) return;
+    } finally {
+      this.idleReader = reader;
     }
   }
 
   /** Key by key. A key deleted meanwhile starts it again, so it is bound by the map's size. */
-  private *walkSingly(): Generator<{ keys: DataView; values: DataView; index: number }> {
+  private *singly(): Generator<{ keys: DataView; values: DataView; count: number }> {
     const { access } = this;
     const reached = new Uint8Array(this.key.size);
     for (let i = 0; i < this.maxEntries; i++) {
@@ -300,7 +309,7 @@ export class BpfMap<K, V> {
       if (!access.nextKey(i === 0)) return;
       reached.set(access.next);
       access.key.set(reached);
-      if (access.lookup()) yield { keys: access.keyView, values: access.valueView, index: 0 };
+      if (access.lookup()) yield { keys: access.keyView, values: access.valueView, count: 1 };
     }
   }
 

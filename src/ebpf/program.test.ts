@@ -14,6 +14,7 @@ import {
   func,
   jeq,
   jgt,
+  jlt,
   label,
   ldFunction,
   ldImm64,
@@ -222,4 +223,24 @@ test('a map that is missing is told by its name', { skip }, () => {
     code: 'program-refused',
     message: /fd 999999 is not pointing to valid bpf_map/,
   });
+});
+
+test('a log that is longer than its room still tells the end', { skip }, () => {
+  const code = [
+    mov(R9, R1),
+    mov(R6, 0),
+    block('count', label('turn'), add(R6, 1), jlt(R6, 20_000, 'turn')),
+    note('here it breaks', ldx(W, R0, R6, 0)),
+    exit(),
+  ];
+  assert.throws(
+    () => load(code),
+    (error) => {
+      assert.ok(error instanceof ProgramRefused);
+      assert.ok(error.verifierLog.length > 500_000);
+      assert.equal(error.summary.slot, 4);
+      assert.match(error.message, /\(here it breaks; .*R6 invalid mem access 'scalar' \(EACCES\)/);
+      return true;
+    },
+  );
 });

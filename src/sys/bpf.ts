@@ -2,6 +2,7 @@
  * The bpf(2) system call: maps, programs, links, pins. Programs come as bytecode (8 bytes an instruction); this
  * file neither makes nor understands it. Every descriptor returned is the caller's to close.
  */
+import { constants } from 'node:os';
 import { addressOf, check, fn, lastErrno, SystemError } from './libc.ts';
 
 const NUMBER: Readonly<Record<string, number>> = { x64: 321, arm64: 280 };
@@ -124,6 +125,7 @@ export interface ProgramDebugInfo {
 }
 
 const LOG_SIZE = 1 << 20;
+const LOAD_TRIES = 10;
 const FUNCTION_RECORD = 8;
 const LINE_RECORD = 16;
 
@@ -153,7 +155,13 @@ export function loadProgram(options: ProgramOptions): number {
     view.setUint32(104, lines.length / LINE_RECORD, true);
   }
   const what = `load program ${options.name}`;
-  const load = (): number => Number(syscall(numberOfCall(), PROG_LOAD, bytes, bytes.length));
+  const load = (): number => {
+    for (let tries = 1; ; tries++) {
+      const result = Number(syscall(numberOfCall(), PROG_LOAD, bytes, bytes.length));
+      // The verifier gives up when a signal arrives, whoever it is for.
+      if (result >= 0 || tries === LOAD_TRIES || lastErrno() !== constants.errno.EAGAIN) return result;
+    }
+  };
   const log = options.log === undefined ? undefined : logInto(view, options.log.level);
   const fd = load();
   if (fd >= 0) {
