@@ -89,7 +89,11 @@ interface Origin {
 const NO_PORT = 0xffffffff;
 
 /** Megaflows revalidated before others get their turn. */
-const SLICE = 1000;
+const SLICE = 200;
+/** Passes over fewer than this follow each other at once. */
+const FREE_PASS = 200;
+/** Megaflows looked at for each millisecond of rest afterwards. */
+const REST_DIVISOR = 20;
 
 /**
  * The slow path of one datapath: translates packets that have no megaflow, installs megaflows, and keeps
@@ -121,6 +125,9 @@ export class SlowPath {
   #paused = false;
   #scheduled = false;
   #cursor: number[] = [];
+  /** Megaflows in the pass that is under way or was the last. */
+  #passSize = 0;
+  #resting: Timer | null = null;
   #timer: Timer | null = null;
   #closed = false;
   readonly #waiters: (() => void)[] = [];
@@ -143,6 +150,7 @@ export class SlowPath {
   close(): void {
     this.#closed = true;
     this.#timer?.cancel();
+    this.#resting?.cancel();
     this.purge();
   }
 
@@ -491,14 +499,32 @@ export class SlowPath {
   }
 
   #schedule(): void {
-    if (this.#scheduled || this.#closed || this.#paused) return;
+    if (this.#scheduled || this.#closed || this.#paused || this.#resting !== null) return;
     this.#scheduled = true;
     this.#options.defer(() => {
       this.#scheduled = false;
       if (this.#closed) return;
       this.#slice();
-      if (this.#cursor.length > 0 || this.#dirty) this.#schedule();
-      else this.#wake();
+      if (this.#cursor.length > 0) {
+        this.#schedule();
+        return;
+      }
+      if (!this.#dirty) this.#wake();
+      else if (this.#waiters.length === 0) this.#rest();
+      this.#schedule();
+    });
+  }
+
+  /**
+   * After a pass over many megaflows the next one waits in proportion, so that changes without end
+   * (new stations, say) leave most of the time for packets.
+   */
+  #rest(): void {
+    if (this.#passSize < FREE_PASS) return;
+    const ms = Math.min(this.#passSize / REST_DIVISOR, this.settings.maxRevalidator);
+    this.#resting = this.#options.clock.after(ms, () => {
+      this.#resting = null;
+      this.#schedule();
     });
   }
 
@@ -511,6 +537,8 @@ export class SlowPath {
     await this.datapath.flush();
     if (this.#paused) return;
     this.#dirty = true;
+    this.#resting?.cancel();
+    this.#resting = null;
     await new Promise<void>((resolve) => {
       this.#waiters.push(resolve);
       this.#schedule();
@@ -525,10 +553,12 @@ export class SlowPath {
   }
 
   #slice(): void {
-    // Old entries of the list are looked at again if something changed before their turn: harmless.
-    if (this.#cursor.length === 0 || this.#dirty) {
+    // A pass that has begun is ended before what changed meanwhile is looked at: else changes that
+    // never stop would keep the first megaflows from ever having their turn.
+    if (this.#cursor.length === 0) {
       this.#dirty = false;
       this.#cursor = [...this.#megaflows.keys()];
+      this.#passSize = this.#cursor.length;
     }
     const batch = this.#cursor.splice(-SLICE);
     for (const id of batch) {
