@@ -9,14 +9,13 @@ import { WeftError } from '../base/errors.ts';
 import { createMap, MAP_FLAG, MAP_TYPE, mapInfo, openPinned, pin } from '../sys/bpf.ts';
 import { MapAccess, MapBatch, UPDATE_FLAG } from '../sys/bpf-map.ts';
 import { close, SystemError } from '../sys/libc.ts';
-import { MemoryMap } from '../sys/memory-map.ts';
+import { MemoryMap, pageSize } from '../sys/memory-map.ts';
 import { type Codec, list, u32 } from './codec.ts';
 
 /** How many entries one system call reads or writes. */
 const BATCH = 1024;
 /** A batch read grows up to this where one bucket of a hash holds more. */
 const MAX_BATCH = 1 << 20;
-const PAGE = 4096;
 
 /** Kinds of maps with entries; a ring buffer has a class of its own (ring-buffer.ts). */
 export type MapKind =
@@ -319,7 +318,7 @@ export class BpfMap<K, V> {
    */
   mmap(): MemoryMap {
     const size = this.maxEntries * ((this.value.size + 7) & ~7);
-    return MemoryMap.ofFile(this.fd, Math.ceil(size / PAGE) * PAGE, 0, `map ${this.name}`);
+    return MemoryMap.ofFile(this.fd, Math.ceil(size / pageSize()) * pageSize(), 0, `map ${this.name}`);
   }
 
   /** Gives it a name in a bpf file system, so that it outlives the process. */

@@ -17,10 +17,9 @@
 import { WeftError } from '../base/errors.ts';
 import { createMap, MAP_TYPE, mapInfo, openPinned, pin } from '../sys/bpf.ts';
 import { close } from '../sys/libc.ts';
-import { MemoryMap } from '../sys/memory-map.ts';
+import { MemoryMap, pageSize } from '../sys/memory-map.ts';
 import { POLLIN, PollSet, pollReadable } from '../sys/poll.ts';
 
-const PAGE = 4096;
 const HEADER = 8;
 const BUSY = 0x8000_0000 | 0;
 const DISCARDED = 0x4000_0000;
@@ -54,25 +53,26 @@ export class RingBuffer {
     this.name = name;
     this.size = size;
     this.mask = size - 1;
-    this.consumerMap = MemoryMap.ofFile(fd, PAGE, 0, `ring ${name}`);
+    const page = pageSize();
+    this.consumerMap = MemoryMap.ofFile(fd, page, 0, `ring ${name}`);
     try {
-      this.producerMap = MemoryMap.ofFileReadOnly(fd, PAGE + 2 * size, PAGE, `ring ${name}`);
+      this.producerMap = MemoryMap.ofFileReadOnly(fd, page + 2 * size, page, `ring ${name}`);
     } catch (error) {
       this.consumerMap.unmap();
       throw error;
     }
     this.consumer = new BigUint64Array(this.consumerMap.buffer, 0, 1);
     this.producer = new Int32Array(this.producerMap.buffer, 0, 1);
-    this.headers = new Int32Array(this.producerMap.buffer, PAGE);
-    this.data = new Uint8Array(this.producerMap.buffer, PAGE);
+    this.headers = new Int32Array(this.producerMap.buffer, page);
+    this.data = new Uint8Array(this.producerMap.buffer, page);
     this.position = Number(Atomics.load(this.consumer, 0));
   }
 
   /** Makes one with room for `size` bytes: a power of two, of a page at least. */
   static create(name: string, size: number): RingBuffer {
-    if (!Number.isInteger(Math.log2(size)) || size < PAGE || size > 2 ** 30)
+    if (!Number.isInteger(Math.log2(size)) || size < pageSize() || size > 2 ** 30)
       throw new WeftError('bad-map', `ring buffer ${name} of ${size} bytes`, {
-        remedy: 'give it a power of two from 4096 to 2^30',
+        remedy: `give it a power of two from ${pageSize()} to 2^30`,
       });
     const fd = createMap({ type: MAP_TYPE.ringBuffer, name, keySize: 0, valueSize: 0, maxEntries: size });
     return RingBuffer.mapped(fd, name, size);

@@ -12,6 +12,12 @@ const mmap = fn<[number, number, number, number, number, number], number | bigin
 );
 const munmap = fn<[number, number], number>('int munmap(uintptr_t, uint64_t)');
 
+const sysconf = fn<[number], number>('long sysconf(int)');
+const SC_PAGESIZE = 30;
+
+/** Bytes of a page of memory: 4096, on some arm64 kernels more. */
+export const pageSize = (): number => Number(sysconf(SC_PAGESIZE));
+
 /** A region of memory outside JavaScript's heap. After `unmap()` touching `bytes` crashes the process. */
 export class MemoryMap {
   /** Address of the first byte; user space ends far below 2^53. */
