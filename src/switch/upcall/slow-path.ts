@@ -7,7 +7,7 @@ import {
   formatUfid,
 } from '../../datapath/text/index.ts';
 import type { Datapath, DpAction, FlowStats, Upcall } from '../../datapath/types.ts';
-import { maskForPacket } from '../../flow/flow-text.ts';
+import { formatFlow, maskForPacket } from '../../flow/flow-text.ts';
 import {
   type Flow,
   N_VLANS,
@@ -29,8 +29,9 @@ import { toHex } from '../../wire/bytes.ts';
 import type { Ofproto } from '../ofproto/ofproto.ts';
 import type { OfPort } from '../ofproto/port.ts';
 import { type RecircIds, savedInPort } from '../xlate/frozen.ts';
+import { ERROR_TEXT, renderTrace, TraceSink } from '../xlate/report.ts';
 import { translate } from '../xlate/translate.ts';
-import type { CacheEntry, TrafficStats, XlateOutput } from '../xlate/types.ts';
+import type { CacheEntry, TrafficStats, XlateError, XlateOutput } from '../xlate/types.ts';
 import { described, isSubsetMask, type Megaflow, sameActions, ufidOf } from './megaflow.ts';
 import { pushStats } from './push-stats.ts';
 
@@ -230,6 +231,7 @@ export class SlowPath {
       tcpFlags: flow[W_TCP_FLAGS] >>> 16,
     };
     const out = this.#translate(flow, origin.ofproto, { packet: upcall.packet, effects: true, stats, cache });
+    if (out.error !== 'ok') this.#explain(flow, origin.ofproto, out.error);
     const megaflow = this.#record(dpKey, flow, origin.ofproto, out, cache);
     this.#install(megaflow);
     if (out.actions.length > 0) {
@@ -240,6 +242,15 @@ export class SlowPath {
         offload: upcall.offload,
       });
     }
+  }
+
+  /** Logs how a translation came to its error, as a trace would show it. */
+  #explain(flow: Flow, ofproto: Ofproto, error: XlateError): void {
+    this.#log.warn(() => {
+      const trace = new TraceSink();
+      this.#translate(flow, ofproto, { packet: null, effects: false, trace });
+      return `Dropped packet on bridge ${ofproto.name}:\nFlow: ${formatFlow(flow)}\n${renderTrace(trace.roots)}\nTranslation failed (${ERROR_TEXT[error]}), packet is dropped.`;
+    });
   }
 
   #byAction(upcall: Upcall, origin: Origin | null): void {
@@ -326,7 +337,13 @@ export class SlowPath {
   #translate(
     flow: Flow,
     ofproto: Ofproto,
-    rest: { packet: Uint8Array | null; effects: boolean; stats?: TrafficStats; cache?: CacheEntry[] },
+    rest: {
+      packet: Uint8Array | null;
+      effects: boolean;
+      stats?: TrafficStats;
+      cache?: CacheEntry[];
+      trace?: TraceSink;
+    },
   ): XlateOutput {
     const frozen = flow[W_RECIRC_ID] === 0 ? undefined : this.recircIds.get(flow[W_RECIRC_ID]);
     return translate({ ofproto, flow, frozen, tcpFlags: flow[W_TCP_FLAGS] >>> 16, ...rest });
@@ -509,8 +526,11 @@ export class SlowPath {
         this.#schedule();
         return;
       }
-      if (!this.#dirty) this.#wake();
-      else if (this.#waiters.length === 0) this.#rest();
+      if (!this.#dirty) {
+        this.#wake();
+        return;
+      }
+      if (this.#waiters.length === 0) this.#rest();
       this.#schedule();
     });
   }
