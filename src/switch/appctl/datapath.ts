@@ -1,5 +1,5 @@
 import { WeftError } from '../../base/errors.ts';
-import { formatFlow } from '../../datapath/text/index.ts';
+import { formatFlow, formatUfid } from '../../datapath/text/index.ts';
 import { parseMatch } from '../../flow/match-parse.ts';
 import { OFPP_LOCAL } from '../../openflow/constants.ts';
 import type { Backer } from '../bridge/backer.ts';
@@ -72,7 +72,14 @@ export function dpifDumpFlows(vswitch: Switch, now: number, args: readonly strin
   const { options, words } = readOptions(args);
   const bridge = vswitch.bridge(words[0] ?? '');
   if (bridge === undefined) throw new WeftError('no-such-bridge', 'no such bridge');
-  return dump(bridge.backer, now, options, (megaflow) => megaflow.ofproto === bridge.ofproto);
+  return dump(
+    bridge.backer,
+    now,
+    options,
+    (megaflow) => megaflow.ofproto === bridge.ofproto,
+    undefined,
+    options.verbose ? (megaflow) => `${formatUfid(ufidOf(megaflow))} ` : undefined,
+  );
 }
 
 /** `dpctl/dump-flows [-m] [--names] [DP] [filter=FLOW] [type=TYPE]`. */
@@ -145,6 +152,7 @@ function dump(
   options: DumpOptions,
   wanted: (megaflow: Megaflow) => boolean,
   extra: (megaflow: Megaflow) => { ufid?: Uint8Array; layer?: string } = () => ({}),
+  lead: (megaflow: Megaflow) => string = () => '',
 ): string {
   const { datapath, slowPath } = backer;
   const portNames = new Map(datapath.ports().map((port) => [port.port, port.name]));
@@ -154,10 +162,11 @@ function dump(
     if (!wanted(megaflow)) continue;
     const stats = datapath.flowStats(megaflow.id);
     lines.push(
-      formatFlow({ ...described(megaflow), stats, ...extra(megaflow) }, now, {
-        verbose: options.verbose,
-        portName,
-      }),
+      lead(megaflow) +
+        formatFlow({ ...described(megaflow), stats, ...extra(megaflow) }, now, {
+          verbose: options.verbose,
+          portName,
+        }),
     );
   }
   return lines.map((line) => `${line}\n`).join('');

@@ -32,9 +32,9 @@ import type { Backer } from '../bridge/backer.ts';
 import type { Switch } from '../bridge/manager.ts';
 import type { Ofproto } from '../ofproto/ofproto.ts';
 import type { FrozenState } from '../xlate/frozen.ts';
-import { renderTrace, TraceSink } from '../xlate/report.ts';
+import { ERROR_TEXT, renderTrace, TraceSink } from '../xlate/report.ts';
 import { translate } from '../xlate/translate.ts';
-import type { Fork, XlateError, XlateOutput } from '../xlate/types.ts';
+import type { Fork, XlateOutput } from '../xlate/types.ts';
 import { addressesText, applyNat, ctStateText, parseCtState } from './conntrack-words.ts';
 import { actionPortNames, portNamesOf } from './names.ts';
 
@@ -196,20 +196,6 @@ function slowText(out: XlateOutput): string {
   const reasons = [...out.slow].map((reason) => `\n  - ${SLOW_TEXT[reason]}`).join('');
   return `\nThis flow is handled by the userspace slow path because it:${reasons}`;
 }
-
-export const ERROR_TEXT: Readonly<Record<XlateError, string>> = {
-  ok: 'OK',
-  'bridge-not-found': 'Bridge not found',
-  'recursion-too-deep': 'Recursion too deep',
-  'too-many-resubmits': 'Too many resubmits',
-  'stack-too-deep': 'Stack too deep',
-  'no-recirculation-context': 'No recirculation context',
-  'recirculation-conflict': 'Recirculation conflict',
-  'too-many-mpls-labels': 'Too many MPLS labels',
-  'invalid-tunnel-metadata': 'Invalid tunnel metadata',
-  'unsupported-packet-type': 'Unsupported packet type',
-  'forwarding-disabled': 'Forwarding disabled',
-};
 
 // --- Arguments ----------------------------------------------------------------------------------------
 

@@ -20,6 +20,8 @@ export interface LiveInterface {
   error: string | null;
 }
 
+const DEFAULT_MTU = 1500;
+
 /** Types whose device the datapath makes. */
 const MADE_BY_DATAPATH: ReadonlySet<string> = new Set(['internal', 'tap']);
 
@@ -121,6 +123,7 @@ export class Bridge {
     for (const { port, iface } of missing) this.#addInterface(port, iface);
     this.#joinBundles(config);
     for (const live of this.#interfaces.values()) this.#configureDevice(live);
+    this.#followMtu();
   }
 
   /** Whether some interface could not be made: worth another try when devices come. */
@@ -261,17 +264,38 @@ export class Bridge {
     }
   }
 
+  /** Internal devices send no longer packets than the bridge's narrowest port takes, unless they are told to. */
+  #followMtu(): void {
+    let narrowest = Number.POSITIVE_INFINITY;
+    for (const { config, device } of this.#interfaces.values()) {
+      if (device !== null && config.type !== 'internal') narrowest = Math.min(narrowest, device.mtu);
+    }
+    const mtu = narrowest === Number.POSITIVE_INFINITY ? DEFAULT_MTU : narrowest;
+    for (const live of this.#interfaces.values()) {
+      const { config, device, port } = live;
+      if (config.type !== 'internal' || config.mtuRequest !== null || device === null || port === null)
+        continue;
+      if (device.mtu === mtu) continue;
+      this.#setMtu(live, mtu);
+      if (this.#readDevice(live)) this.openflow.portModified(port);
+    }
+  }
+
+  #setMtu({ config, device }: LiveInterface, mtu: number): void {
+    try {
+      device?.setMtu(mtu);
+    } catch (error) {
+      this.#log.warn(`${config.name}: MTU ${mtu} not set: ${messageOf(error)}`);
+    }
+  }
+
   #configureDevice(live: LiveInterface): void {
     const { device, config, port } = live;
     if (device === null || port === null) return;
     const mac = config.mac === null ? null : parseMac(config.mac);
     if (mac !== null && config.type === 'internal' && !config.local) device.setMac(mac);
     if (config.mtuRequest !== null && config.mtuRequest !== device.mtu) {
-      try {
-        device.setMtu(config.mtuRequest);
-      } catch (error) {
-        this.#log.warn(`${config.name}: MTU ${config.mtuRequest} not set: ${messageOf(error)}`);
-      }
+      this.#setMtu(live, config.mtuRequest);
     }
     device.configure?.(config.options);
     if (this.#readDevice(live)) this.openflow.portModified(port);

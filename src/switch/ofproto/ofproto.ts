@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Clock } from '../../base/clock.ts';
 import type { ModuleLog } from '../../base/log.ts';
+import { formatFlow } from '../../flow/flow-text.ts';
 import { type Flow, FRAG_ANY, W_IN_PORT, W_NW, W_TP } from '../../flow/layout.ts';
 import { formatMatch } from '../../flow/match-format.ts';
 import type { Action } from '../../openflow/actions/types.ts';
@@ -322,7 +323,7 @@ export class Ofproto {
 
   /** A mistake in the tables that a packet has met. */
   reportXlateError(text: string, flow: Flow): void {
-    this.#log.warn(() => `${this.name}: ${text} (in_port ${flow[W_IN_PORT]})`);
+    this.#log.warn(() => `${text} on bridge ${this.name} while processing ${formatFlow(flow)}`);
   }
 
   #internalRule(actions: readonly Action[]): Rule {

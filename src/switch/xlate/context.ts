@@ -139,7 +139,7 @@ export class XlateContext {
   /** An error in the flow tables that a person should mend: traced, and logged where a packet met it. */
   reportError(text: string): void {
     if (this.input.trace !== undefined) this.input.trace.add('error', text);
-    else this.ofproto.reportXlateError(text, this.input.flow);
+    else if (this.input.packet !== null) this.ofproto.reportXlateError(text, this.input.flow);
   }
 
   /** Runs `body` with its reports below `list`. */

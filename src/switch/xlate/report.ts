@@ -1,3 +1,5 @@
+import type { XlateError } from './types.ts';
+
 /** Kinds of line in a trace, which decide how it is shown. */
 export type TraceKind = 'bridge' | 'table' | 'bucket' | 'thaw' | 'action' | 'detail' | 'warn' | 'error';
 
@@ -59,3 +61,17 @@ export function renderTrace(nodes: readonly TraceNode[], level = 0): string {
   });
   return out;
 }
+
+export const ERROR_TEXT: Readonly<Record<XlateError, string>> = {
+  ok: 'OK',
+  'bridge-not-found': 'Bridge not found',
+  'recursion-too-deep': 'Recursion too deep',
+  'too-many-resubmits': 'Too many resubmits',
+  'stack-too-deep': 'Stack too deep',
+  'no-recirculation-context': 'No recirculation context',
+  'recirculation-conflict': 'Recirculation conflict',
+  'too-many-mpls-labels': 'Too many MPLS labels',
+  'invalid-tunnel-metadata': 'Invalid tunnel metadata',
+  'unsupported-packet-type': 'Unsupported packet type',
+  'forwarding-disabled': 'Forwarding disabled',
+};
