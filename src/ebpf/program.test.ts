@@ -244,3 +244,19 @@ test('a log that is longer than its room still tells the end', { skip }, () => {
     },
   );
 });
+
+test('a program that brings its notes is refused in the same words', { skip }, () => {
+  const code = [mov(R9, R1), note('read nowhere', mov(R6, 1), ldx(W, R0, R6, 0)), exit()];
+  const refusal = (describe: boolean): string => {
+    try {
+      load(code, { describe }).close();
+    } catch (error) {
+      assert.ok(error instanceof ProgramRefused);
+      assert.equal(error.verifierLog.includes('; read nowhere'), describe);
+      return error.message;
+    }
+    return 'loaded';
+  };
+  assert.match(refusal(true), /instruction 2 .*read nowhere.*R6 invalid mem access/);
+  assert.equal(refusal(true), refusal(false));
+});

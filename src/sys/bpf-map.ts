@@ -4,8 +4,8 @@
  * takes most. A value is copied out only by whoever wants to keep it.
  */
 import { constants } from 'node:os';
-import { bpf } from './bpf.ts';
-import { addressOf, fn, lastErrno, SystemError } from './libc.ts';
+import { bpf, bpfAt } from './bpf.ts';
+import { addressOf, lastErrno, SystemError } from './libc.ts';
 
 const LOOKUP = 1;
 const UPDATE = 2;
@@ -16,9 +16,6 @@ const LOOKUP_BATCH = 24;
 const LOOKUP_AND_DELETE_BATCH = 25;
 const UPDATE_BATCH = 26;
 const DELETE_BATCH = 27;
-
-const SYSCALL: Readonly<Record<string, number>> = { x64: 321, arm64: 280 };
-const syscallAt = fn<[number, number, number, number], number>('long syscall(long, long, uintptr_t, long)');
 
 const ELEMENT_ATTR = 32;
 const BATCH_ATTR = 56;
@@ -43,7 +40,6 @@ export class MapAccess {
   /** The attributes: descriptor, key, value or next key, flags; 32-bit words, addresses in two. */
   private readonly attr: Uint32Array;
   private readonly address: number;
-  private readonly number: number;
 
   /** `valueSize`: in user space, that is with all CPUs' slots. `what` names the map in errors. */
   constructor(fd: number, keySize: number, valueSize: number, what: string) {
@@ -62,9 +58,6 @@ export class MapAccess {
     this.valueView = new DataView(buffer, valueAt, valueSize);
     this.attr = new Uint32Array(buffer, 0, ELEMENT_ATTR / 4);
     this.address = Number(addressOf(this.memory));
-    const number = SYSCALL[process.arch];
-    if (number === undefined) throw new SystemError(`bpf on ${process.arch}`, constants.errno.ENOSYS);
-    this.number = number;
     this.attr[0] = fd;
   }
 
@@ -82,7 +75,7 @@ export class MapAccess {
 
   /** Makes the call; false for the errno that means "no such entry". */
   private call(command: number, absent: number, verb: string): boolean {
-    if (Number(syscallAt(this.number, command, this.address, ELEMENT_ATTR)) >= 0) return true;
+    if (bpfAt(command, this.address, ELEMENT_ATTR) >= 0) return true;
     const errno = lastErrno();
     if (errno === absent) return false;
     throw new SystemError(`${verb} ${this.what}`, errno);

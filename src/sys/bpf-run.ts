@@ -3,13 +3,12 @@
  * call's attributes, the packet and the context stand in memory with known addresses, so that a run allocates nothing.
  */
 
-import { addressOf, fn, lastErrno, SystemError } from './libc.ts';
+import { bpfAt } from './bpf.ts';
+import { addressOf, lastErrno, SystemError } from './libc.ts';
 
 const TEST_RUN = 10;
 const ATTR_SIZE = 80;
 const LIVE_FRAMES = 2;
-const SYSCALL: Readonly<Record<string, number>> = { x64: 321, arm64: 280 };
-const syscallAt = fn<[number, number, number, number], number>('long syscall(long, long, uintptr_t, long)');
 
 /** A program with room for a packet and its context. Put both in place, then `run`. */
 export class PreparedRun {
@@ -20,7 +19,6 @@ export class PreparedRun {
   private readonly memory: Uint8Array;
   private readonly words: Uint32Array;
   private readonly address: number;
-  private readonly number: number;
 
   /** `capacity`: the longest packet; the kernel takes a page less what it needs itself, some 3,500 bytes. */
   constructor(program: number, capacity: number, contextSize: number) {
@@ -31,9 +29,6 @@ export class PreparedRun {
     this.context = new DataView(this.memory.buffer, contextAt, contextSize);
     this.words = new Uint32Array(this.memory.buffer, 0, ATTR_SIZE / 4);
     this.address = Number(addressOf(this.memory));
-    const number = SYSCALL[process.arch];
-    if (number === undefined) throw new SystemError(`bpf on ${process.arch}`, 38);
-    this.number = number;
     this.words[0] = program;
     this.point(4, packetAt);
     this.words[8] = 1;
@@ -52,7 +47,7 @@ export class PreparedRun {
     this.words[1] = 0;
     this.words[2] = length;
     this.words[3] = 0;
-    if (Number(syscallAt(this.number, TEST_RUN, this.address, ATTR_SIZE)) < 0)
+    if (bpfAt(TEST_RUN, this.address, ATTR_SIZE) < 0)
       throw new SystemError(`run program on ${length} bytes`, lastErrno());
     return this.words[1]!;
   }
@@ -68,7 +63,7 @@ export class PreparedRun {
     this.words[16] = LIVE_FRAMES;
     this.words[18] = batch;
     try {
-      if (Number(syscallAt(this.number, TEST_RUN, this.address, ATTR_SIZE)) < 0)
+      if (bpfAt(TEST_RUN, this.address, ATTR_SIZE) < 0)
         throw new SystemError(`run program live on ${length} bytes`, lastErrno());
     } finally {
       this.words[8] = 1;

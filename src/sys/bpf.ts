@@ -5,8 +5,10 @@
 import { constants } from 'node:os';
 import { addressOf, check, fn, lastErrno, SystemError } from './libc.ts';
 
-const NUMBER: Readonly<Record<string, number>> = { x64: 321, arm64: 280 };
+/** The number of bpf(2); of -1 the kernel says ENOSYS. */
+const BPF = { x64: 321, arm64: 280 }[process.arch as string] ?? -1;
 const syscall = fn<[number, number, Uint8Array, number], number>('long syscall(long, long, void *, long)');
+const syscallAt = fn<[number, number, number, number], number>('long syscall(long, long, uintptr_t, long)');
 
 const MAP_CREATE = 0;
 const PROG_LOAD = 5;
@@ -57,16 +59,14 @@ export class BpfLoadError extends SystemError {
   }
 }
 
-function numberOfCall(): number {
-  const number = NUMBER[process.arch];
-  if (number === undefined) throw new SystemError(`bpf on ${process.arch}`, 38);
-  return number;
-}
-
 /** Makes one call; `attr` is the command's part of `union bpf_attr`. Returns its result, often a descriptor. */
 export function bpf(command: number, attr: Uint8Array, what: string): number {
-  return check(Number(syscall(numberOfCall(), command, attr, attr.length)), what);
+  return check(Number(syscall(BPF, command, attr, attr.length)), what);
 }
+
+/** The same for attributes at an address, without a check: negative if `lastErrno()` says why. */
+export const bpfAt = (command: number, address: number, size: number): number =>
+  Number(syscallAt(BPF, command, address, size));
 
 function attribute(size: number): { bytes: Uint8Array; view: DataView } {
   const bytes = new Uint8Array(size);
@@ -157,7 +157,7 @@ export function loadProgram(options: ProgramOptions): number {
   const what = `load program ${options.name}`;
   const load = (): number => {
     for (let tries = 1; ; tries++) {
-      const result = Number(syscall(numberOfCall(), PROG_LOAD, bytes, bytes.length));
+      const result = Number(syscall(BPF, PROG_LOAD, bytes, bytes.length));
       // The verifier gives up when a signal arrives, whoever it is for.
       if (result >= 0 || tries === LOAD_TRIES || lastErrno() !== constants.errno.EAGAIN) return result;
     }
@@ -195,7 +195,7 @@ export function loadBtf(data: Uint8Array): number {
   view.setUint32(16, data.length, true);
   view.setUint32(20, log.length, true);
   view.setUint32(24, 1, true);
-  const fd = Number(syscall(numberOfCall(), BTF_LOAD, bytes, bytes.length));
+  const fd = Number(syscall(BPF, BTF_LOAD, bytes, bytes.length));
   if (fd < 0) throw new BpfLoadError('load BTF', lastErrno(), textOf(log));
   return fd;
 }
