@@ -13,6 +13,7 @@ import { formatMessage } from '../../openflow/text/message.ts';
 import { isOfVersion, type OfVersion } from '../../openflow/version.ts';
 import { Bundles } from './bundles.ts';
 import { PartJoiner } from './multipart.ts';
+import { type LimiterSettings, PacketInLimiter } from './packet-in-limiter.ts';
 import type { ByteStream } from './stream.ts';
 
 /** A connection of ours has this much waiting at the most before it is given up: the peer doesn't read. */
@@ -60,7 +61,8 @@ export interface ConnectionOptions {
   /** ms without a word before the peer is asked if it is there; 0: never. */
   readonly probeInterval: number;
   readonly handler: ConnectionHandler;
-  readonly limits: { readonly enableAsync: boolean };
+  /** May change while the connection lives. */
+  readonly limits: LimiterSettings & { readonly enableAsync: boolean };
   /** Sees every message, for `snoop`. */
   readonly onTraffic?: (bytes: Uint8Array, direction: 'in' | 'out') => void;
 }
@@ -77,6 +79,7 @@ export class Connection {
   readonly #assembler = new RequestAssembler();
   readonly #waiting: Uint8Array[] = [];
   readonly #parts = new PartJoiner();
+  readonly #limiters: [PacketInLimiter | null, PacketInLimiter | null] = [null, null];
   #probe: Timer | null = null;
   #probing = false;
   #lastHeard: number;
@@ -165,6 +168,16 @@ export class Connection {
     return { version: this.version, xid: request.xid, variant: request.variant };
   }
 
+  /**
+   * Sends a packet-in, at the rate that is allowed. Packets that missed and packets that actions sent
+   * don't take each other's place.
+   */
+  sendPacketIn(port: number, isMiss: boolean, message: OfMessage): void {
+    const { clock, limits } = this.options;
+    this.#limiters[isMiss ? 1 : 0] ??= new PacketInLimiter(clock, limits, (each) => this.send(each));
+    this.#limiters[isMiss ? 1 : 0]?.push(port, message);
+  }
+
   /** Whether there is room for messages that nobody asked for. */
   get acceptsAsync(): boolean {
     return (
@@ -185,6 +198,7 @@ export class Connection {
     if (this.closed) return;
     this.closed = true;
     this.#probe?.cancel();
+    for (const limiter of this.#limiters) limiter?.close();
     this.options.handler.onClose(this, reason);
   }
 

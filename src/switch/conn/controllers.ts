@@ -190,7 +190,7 @@ export class Controllers {
           stream.close();
           return;
         }
-        active.connection = this.#connection(stream, 'primary', active.config, {
+        active.connection = this.#connection(stream, 'primary', () => active.config, {
           onUp: (connection) => {
             active.backoff = 0;
             active.since = this.#options.clock.now();
@@ -263,7 +263,7 @@ export class Controllers {
       stream.close();
       return;
     }
-    const connection = this.#connection(stream, 'service', passive.config, {
+    const connection = this.#connection(stream, 'service', () => passive.config, {
       onUp: (up) => {
         this.#options.handler.onUp(up);
         if (passive.config !== null) this.#options.onStatus();
@@ -286,7 +286,7 @@ export class Controllers {
   #connection(
     stream: ByteStream,
     kind: 'primary' | 'service',
-    config: ControllerConfig | null,
+    config: () => ControllerConfig | null,
     events: Pick<ConnectionHandler, 'onUp' | 'onClose'>,
   ): Connection {
     return new Connection({
@@ -297,8 +297,21 @@ export class Controllers {
       log: this.#options.log,
       wireLog: this.#options.wireLog,
       versions: this.#versions,
-      probeInterval: kind === 'primary' ? (config?.probeIntervalMs ?? 5000) : 0,
-      limits: { enableAsync: config?.enableAsync ?? true },
+      probeInterval: kind === 'primary' ? (config()?.probeIntervalMs ?? 5000) : 0,
+      limits: {
+        get enableAsync() {
+          return config()?.enableAsync ?? true;
+        },
+        get rateLimit() {
+          return config()?.rateLimit ?? 0;
+        },
+        get burstLimit() {
+          return config()?.burstLimit ?? 0;
+        },
+        get maxQueued() {
+          return config()?.maxQueued ?? 100;
+        },
+      },
       codec: this.#options.codec,
       handler: {
         ...events,

@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import type { Clock } from '../../base/clock.ts';
 import type { Logger, ModuleLog } from '../../base/log.ts';
+import { W_IN_PORT } from '../../flow/layout.ts';
 import { Match } from '../../flow/match.ts';
 import { formatMatch } from '../../flow/match-format.ts';
 import { TunnelMetadataTable } from '../../flow/tun-metadata.ts';
@@ -19,6 +20,9 @@ import {
   OFPPR_ADD,
   OFPPR_DELETE,
   OFPPR_MODIFY,
+  OFPR_EXPLICIT_MISS,
+  OFPR_IMPLICIT_MISS,
+  OFPR_NO_MATCH,
   OFPRR_DELETE,
   PS_LIVE,
 } from '../../openflow/constants.ts';
@@ -330,11 +334,14 @@ export class OpenFlowSwitch implements OpenFlowSide {
   // --- Packets and flows ----------------------------------------------------------------------------
 
   packetIn(packetIn: SlowPathPacketIn): void {
-    this.broadcast('packet_in', packetIn.reason, (connection) =>
-      connection.state.controllerId === packetIn.controllerId
-        ? packetInMessage(this, connection, packetIn)
-        : null,
-    );
+    const { reason, flow, controllerId } = packetIn;
+    const isMiss = reason === OFPR_NO_MATCH || reason === OFPR_EXPLICIT_MISS || reason === OFPR_IMPLICIT_MISS;
+    for (const connection of this.controllers.connections()) {
+      if (connection.state.controllerId !== controllerId || !connection.acceptsAsync) continue;
+      if (!wantsAsync(connection, 'packet_in', reason)) continue;
+      const message = packetInMessage(this, connection, packetIn);
+      if (message !== null) connection.sendPacketIn(flow[W_IN_PORT], isMiss, message);
+    }
   }
 
   #flowEvents(events: readonly FlowEvent[]): void {
