@@ -10,8 +10,10 @@ import { handleMeterConfig, handleMeterFeatures, handleMeterMod, handleMeterStat
 import { handleFlowMonitor, handleFlowMonitorCancel } from './monitor.ts';
 import {
   handleControllerId,
+  handleCtFlush,
   handleFlowFormat,
   handleFlowModTableId,
+  handleIpfixStats,
   handlePacketInFormat,
 } from './nicira.ts';
 import { handlePacketOut } from './packet-out.ts';
@@ -62,6 +64,10 @@ export const HANDLERS: { readonly [K in OfKind]?: Handler<K> } = {
   flow_monitor_cancel: handleFlowMonitorCancel,
   bundle_control: handleBundleControl,
   bundle_add: handleBundleAdd,
+  ct_flush: handleCtFlush,
+  ct_flush_zone: handleCtFlush,
+  ipfix_bridge_stats_request: handleIpfixStats,
+  ipfix_flow_stats_request: handleIpfixStats,
   tlv_table_mod: handleTlvTableMod,
   tlv_table_request: handleTlvTable,
   port_desc_request: handlePortDesc,
