@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import fc from 'fast-check';
 import { call, exit, jeq, jne, label, ldMap, ldx, mov, R0, R1, R2, R3, R6, R7, stx, W } from './asm.ts';
 import { skb } from './context.ts';
 import { helper } from './helpers.ts';
 import { Program } from './program.ts';
-import { RingBuffer } from './ring-buffer.ts';
+import { RingBuffer, RingReader } from './ring-buffer.ts';
 import { needsRoot } from './testing/programs.ts';
 
 const skip = needsRoot;
@@ -117,4 +118,98 @@ test('a visitor that throws does not see its record again', { skip }, () => {
 test('sizes that cannot be', { skip }, () => {
   for (const size of [0, 1000, 5000, 2 ** 31, Number.NaN])
     assert.throws(() => RingBuffer.create('weft_ring', size), { code: 'bad-map' });
+});
+
+const PAGE = 4096;
+const SIZE = 256;
+const BUSY = 0x8000_0000;
+
+/** A producer that keeps the kernel's rules, in memory of our own. */
+class Producer {
+  readonly consumer = new ArrayBuffer(PAGE);
+  readonly produced = new ArrayBuffer(PAGE + 2 * SIZE);
+  private readonly view = new DataView(this.produced);
+  private at: bigint;
+
+  constructor(start: bigint) {
+    this.at = start;
+    new DataView(this.consumer).setBigUint64(0, start, true);
+    this.view.setBigUint64(0, start, true);
+  }
+
+  reader(): RingReader {
+    return new RingReader(this.consumer, this.produced, PAGE, SIZE);
+  }
+
+  get consumed(): bigint {
+    return new DataView(this.consumer).getBigUint64(0, true);
+  }
+
+  /** Reserves a record filled with `value`; returns what submits it, or undefined if the ring is full. */
+  reserve(length: number, value: number): (() => void) | undefined {
+    const stride = BigInt((length + 8 + 7) & ~7);
+    if (this.at + stride - this.consumed > BigInt(SIZE)) return undefined;
+    const offset = Number(this.at % BigInt(SIZE));
+    // Both halves of the mapping show the same memory.
+    const set = (i: number, byte: number): void => {
+      for (const base of [0, SIZE]) new Uint8Array(this.produced)[PAGE + base + ((offset + i) % SIZE)] = byte;
+    };
+    const header = (word: number): void => {
+      for (let i = 0; i < 4; i++) set(i, (word >>> (i * 8)) & 0xff);
+    };
+    for (let i = 0; i < length; i++) set(8 + i, value);
+    header((length | BUSY) >>> 0);
+    this.at += stride;
+    this.view.setBigUint64(0, this.at, true);
+    return () => header(length);
+  }
+}
+
+test('a record that is not finished holds up those behind it', () => {
+  const producer = new Producer(0n);
+  const reader = producer.reader();
+  const first = producer.reserve(10, 1)!;
+  producer.reserve(20, 2)!();
+  const lengths: number[] = [];
+  const visit = (_bytes: Uint8Array, _start: number, length: number): void => void lengths.push(length);
+  assert.equal(reader.drain(visit, 10), 0);
+  assert.equal(reader.pending, false);
+  assert.equal(reader.backlog, 24 + 32);
+  first();
+  assert.equal(reader.drain(visit, 10), 2);
+  assert.deepEqual(lengths, [10, 20]);
+  assert.equal(producer.consumed, 56n);
+});
+
+test('whatever is written is read once, in order, also where positions pass 2^31 and 2^32', () => {
+  const starts = fc.constantFrom(0n, (1n << 31n) - 64n, (1n << 32n) - 64n, (1n << 45n) - 8n);
+  const steps = fc.array(fc.record({ length: fc.integer({ min: 0, max: 100 }), limit: fc.nat(3) }), {
+    maxLength: 100,
+  });
+  fc.assert(
+    fc.property(starts, steps, (start, all) => {
+      const producer = new Producer(start);
+      const reader = producer.reader();
+      const written: string[] = [];
+      const seen: string[] = [];
+      const take = (limit: number): number =>
+        reader.drain((bytes, at, length) => {
+          const record = bytes.subarray(at, at + length);
+          assert.ok(record.every((byte) => byte === record[0]));
+          seen.push(`${length}:${record[0]}`);
+        }, limit);
+      for (const [i, { length, limit }] of all.entries()) {
+        const submit = producer.reserve(length, i);
+        if (submit !== undefined) {
+          submit();
+          written.push(`${length}:${length === 0 ? undefined : i}`);
+        }
+        assert.ok(take(limit) <= limit);
+        assert.equal(reader.pending, seen.length < written.length);
+      }
+      while (take(5) > 0);
+      assert.deepEqual(seen, written);
+      assert.equal(reader.backlog, 0);
+    }),
+  );
 });

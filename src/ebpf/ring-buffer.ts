@@ -28,13 +28,8 @@ const LENGTH = 0x3fff_ffff;
 /** Gets a record: bytes `start` to `start + length` of `bytes`. They are only good until it returns. */
 export type RecordVisitor = (bytes: Uint8Array, start: number, length: number) => void;
 
-export class RingBuffer {
-  readonly fd: number;
-  readonly name: string;
-  /** Bytes for records and their headers; a power of two. */
-  readonly size: number;
-  private readonly consumerMap: MemoryMap;
-  private readonly producerMap: MemoryMap;
+/** Reading the three parts of a ring, wherever they are mapped. */
+export class RingReader {
   private readonly consumer: BigUint64Array;
   /** The lower half of the producer's position; the ring is smaller than 4 GB, so that it tells enough. */
   private readonly producer: Int32Array;
@@ -43,57 +38,17 @@ export class RingBuffer {
   private readonly mask: number;
   /** The consumer's position. */
   private position: number;
-  private poll: PollSet | undefined;
-  private open = true;
   /** Whether the last `drain` left records that no wake-up will be sent for. */
   pending = false;
 
-  private constructor(fd: number, name: string, size: number) {
-    this.fd = fd;
-    this.name = name;
-    this.size = size;
+  /** `consumer`: the page with our position. `produced`: the page with the producer's, then the data twice. */
+  constructor(consumer: ArrayBuffer, produced: ArrayBuffer, page: number, size: number) {
     this.mask = size - 1;
-    const page = pageSize();
-    this.consumerMap = MemoryMap.ofFile(fd, page, 0, `ring ${name}`);
-    try {
-      this.producerMap = MemoryMap.ofFileReadOnly(fd, page + 2 * size, page, `ring ${name}`);
-    } catch (error) {
-      this.consumerMap.unmap();
-      throw error;
-    }
-    this.consumer = new BigUint64Array(this.consumerMap.buffer, 0, 1);
-    this.producer = new Int32Array(this.producerMap.buffer, 0, 1);
-    this.headers = new Int32Array(this.producerMap.buffer, page);
-    this.data = new Uint8Array(this.producerMap.buffer, page);
+    this.consumer = new BigUint64Array(consumer, 0, 1);
+    this.producer = new Int32Array(produced, 0, 1);
+    this.headers = new Int32Array(produced, page, size / 2);
+    this.data = new Uint8Array(produced, page, size * 2);
     this.position = Number(Atomics.load(this.consumer, 0));
-  }
-
-  /** Makes one with room for `size` bytes: a power of two, of a page at least. */
-  static create(name: string, size: number): RingBuffer {
-    if (!Number.isInteger(Math.log2(size)) || size < pageSize() || size > 2 ** 30)
-      throw new WeftError('bad-map', `ring buffer ${name} of ${size} bytes`, {
-        remedy: `give it a power of two from ${pageSize()} to 2^30`,
-      });
-    const fd = createMap({ type: MAP_TYPE.ringBuffer, name, keySize: 0, valueSize: 0, maxEntries: size });
-    return RingBuffer.mapped(fd, name, size);
-  }
-
-  /** Opens a pinned one, and reads on where its last reader stopped. There must be one reader at a time. */
-  static open(path: string): RingBuffer {
-    const fd = openPinned(path);
-    const info = mapInfo(fd);
-    if (info.type === MAP_TYPE.ringBuffer) return RingBuffer.mapped(fd, info.name, info.maxEntries);
-    close(fd);
-    throw new WeftError('bad-map', `pinned map ${path} is of type ${info.type}, not a ring buffer`);
-  }
-
-  private static mapped(fd: number, name: string, size: number): RingBuffer {
-    try {
-      return new RingBuffer(fd, name, size);
-    } catch (error) {
-      close(fd);
-      throw error;
-    }
   }
 
   /**
@@ -137,6 +92,76 @@ export class RingBuffer {
   /** Bytes between what is read and what is reserved: how full the ring is. */
   get backlog(): number {
     return (Atomics.load(this.producer, 0) - this.position) >>> 0;
+  }
+}
+
+/** A ring in the kernel, mapped and read here. */
+export class RingBuffer {
+  readonly fd: number;
+  readonly name: string;
+  /** Bytes for records and their headers; a power of two. */
+  readonly size: number;
+  private readonly consumerMap: MemoryMap;
+  private readonly producerMap: MemoryMap;
+  private readonly reader: RingReader;
+  private poll: PollSet | undefined;
+  private open = true;
+
+  private constructor(fd: number, name: string, size: number) {
+    this.fd = fd;
+    this.name = name;
+    this.size = size;
+    const page = pageSize();
+    this.consumerMap = MemoryMap.ofFile(fd, page, 0, `ring ${name}`);
+    try {
+      this.producerMap = MemoryMap.ofFileReadOnly(fd, page + 2 * size, page, `ring ${name}`);
+    } catch (error) {
+      this.consumerMap.unmap();
+      throw error;
+    }
+    this.reader = new RingReader(this.consumerMap.buffer, this.producerMap.buffer, page, size);
+  }
+
+  /** Makes one with room for `size` bytes: a power of two, of a page at least. */
+  static create(name: string, size: number): RingBuffer {
+    if (!Number.isInteger(Math.log2(size)) || size < pageSize() || size > 2 ** 30)
+      throw new WeftError('bad-map', `ring buffer ${name} of ${size} bytes`, {
+        remedy: `give it a power of two from ${pageSize()} to 2^30`,
+      });
+    const fd = createMap({ type: MAP_TYPE.ringBuffer, name, keySize: 0, valueSize: 0, maxEntries: size });
+    return RingBuffer.mapped(fd, name, size);
+  }
+
+  /** Opens a pinned one, and reads on where its last reader stopped. There must be one reader at a time. */
+  static open(path: string): RingBuffer {
+    const fd = openPinned(path);
+    const info = mapInfo(fd);
+    if (info.type === MAP_TYPE.ringBuffer) return RingBuffer.mapped(fd, info.name, info.maxEntries);
+    close(fd);
+    throw new WeftError('bad-map', `pinned map ${path} is of type ${info.type}, not a ring buffer`);
+  }
+
+  private static mapped(fd: number, name: string, size: number): RingBuffer {
+    try {
+      return new RingBuffer(fd, name, size);
+    } catch (error) {
+      close(fd);
+      throw error;
+    }
+  }
+
+  /** See `RingReader`: at most `limit` records, and `pending` says whether to come back at once. */
+  drain(visit: RecordVisitor, limit: number): number {
+    return this.reader.drain(visit, limit);
+  }
+
+  get pending(): boolean {
+    return this.reader.pending;
+  }
+
+  /** Bytes between what is read and what is reserved: how full the ring is. */
+  get backlog(): number {
+    return this.reader.backlog;
   }
 
   /** Blocks the thread until there is something, or `timeoutMs` passed: for worker threads. */
