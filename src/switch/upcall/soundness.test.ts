@@ -5,7 +5,7 @@ import { composePacket } from '../../datapath/packet/compose.ts';
 import { extractFlow } from '../../datapath/packet/extract.ts';
 import { Packet } from '../../datapath/packet/packet.ts';
 import { formatActions, formatKey } from '../../datapath/text/index.ts';
-import { type Flow, newFlow, W_IN_PORT, W_TCP_FLAGS } from '../../flow/layout.ts';
+import { type Flow, newFlow, VLAN_CFI, W_IN_PORT, W_TCP_FLAGS, W_VLAN } from '../../flow/layout.ts';
 import { parseMatch } from '../../flow/match-parse.ts';
 import type { BundleSettings } from '../ofproto/port.ts';
 import { type TestBridge, World } from '../testing/world.ts';
@@ -144,7 +144,18 @@ const settings: fc.Arbitrary<Partial<BundleSettings>> = fc.oneof(
 );
 
 /** A packet as a match text: exact, so its key is its flow. */
-const tag = pick('', '', 'vlan_tci=0x100a', 'vlan_tci=0x1014', 'vlan_tci=0x700a', 'vlan_tci=0x1000');
+const tag = pick(
+  '',
+  '',
+  'vlan_tci=0x100a',
+  'vlan_tci=0x1014',
+  'vlan_tci=0x700a',
+  'vlan_tci=0x1000',
+  'vlan_tci=0x7000',
+  'vlan_tci=0x100a+0x1014',
+  'vlan_tci=0x100a+0x100a',
+  'vlan_tci=0x1014+0x1000',
+);
 const l3 = fc.oneof(
   fc
     .tuple(
@@ -226,8 +237,15 @@ function addIfValid(bridge: TestBridge, line: string): void {
   }
 }
 
+const TPID = 0x81000000;
+
 function keyOf(text: string): Flow {
-  return parseMatch(text).flow.slice();
+  // "+0x1014" behind a tag is the one inside it.
+  const flow = parseMatch(text.replace(/\+0x\w+/, '')).flow.slice();
+  const inner = /\+(0x\w+)/.exec(text);
+  if ((flow[W_VLAN] & VLAN_CFI) !== 0) flow[W_VLAN] = (TPID | (flow[W_VLAN] & 0xffff)) >>> 0;
+  if (inner !== null) flow[W_VLAN + 1] = (TPID | Number(inner[1])) >>> 0;
+  return flow;
 }
 
 function send(world: World, bridge: TestBridge, [ofPort, text]: readonly [number, string]): void {

@@ -117,9 +117,7 @@ function extractTags(flow: Flow): Tag[] {
     present &&= b.isVlanType(b.vlanTpid(flow, i)) && b.hasTag(flow, i);
     const tci = b.vlanTci(flow, i);
     tags.push(
-      present
-        ? { tpid: b.vlanTpid(flow, i), vid: tci & 0xfff, pcp: tci & PCP_MASK }
-        : { tpid: 0, vid: 0, pcp: 0 },
+      present ? { tpid: b.vlanTpid(flow, i), vid: tci & 0xfff, pcp: tci & PCP_MASK, from: i } : noTag(),
     );
   }
   return tags;
@@ -158,15 +156,15 @@ function translateInput(bundle: Bundle, received: readonly Tag[]): Tag[] {
   const [outer, inner] = received;
   switch (vlanMode) {
     case 'access':
-      return [{ tpid: outer.tpid || b.ETH_TYPE_VLAN, vid: vlan, pcp: outer.pcp }, noTag()];
+      return [{ tpid: outer.tpid || b.ETH_TYPE_VLAN, vid: vlan, pcp: outer.pcp, from: null }, noTag()];
     case 'trunk':
       return [outer, inner];
     case 'native-tagged':
     case 'native-untagged':
       if (outer.vid !== 0) return [outer, inner];
-      return [{ tpid: outer.tpid || b.ETH_TYPE_VLAN, vid: vlan, pcp: outer.pcp }, inner];
+      return [{ tpid: outer.tpid || b.ETH_TYPE_VLAN, vid: vlan, pcp: outer.pcp, from: null }, inner];
     case 'dot1q-tunnel':
-      return [{ tpid: qinqEthertype, vid: vlan, pcp: 0 }, outer];
+      return [{ tpid: qinqEthertype, vid: vlan, pcp: 0, from: null }, outer];
   }
 }
 
@@ -185,20 +183,27 @@ function translateOutput(bundle: Bundle, tags: readonly Tag[]): Tag[] {
   }
 }
 
-const noTag = (): Tag => ({ tpid: 0, vid: 0, pcp: 0 });
+const noTag = (): Tag => ({ tpid: 0, vid: 0, pcp: 0, from: null });
 
 /** Sends the packet out of a bundle with the tags that its mode asks for. */
 function outputNormal(ctx: XlateContext, bundle: Bundle, tags: readonly Tag[]): void {
   const { settings } = bundle;
   if (settings.vlanMode === 'dot1q-tunnel' && settings.cvlans !== null) ctx.wc[W_VLAN + 1] |= 0xffff;
   const out = translateOutput(bundle, tags);
-  if (settings.priorityTags !== 'no') out[0].pcp = b.vlanTci(ctx.flow, 0) & PCP_MASK;
+  if (settings.priorityTags !== 'no') {
+    ctx.wc[W_VLAN] |= PCP_MASK;
+    out[0].pcp = b.vlanTci(ctx.flow, 0) & PCP_MASK;
+  }
+  // Whether the outer tag is worth sending depends on it being more than zeros.
+  const { from } = out[0];
+  if (from !== null) ctx.wc[W_VLAN + from] |= out[0].vid === 0 ? PCP_MASK | 0x0fff : 0x0fff;
   const port = bundle.ports[0];
   if (port === undefined) return;
   const saved = ctx.flow.slice(W_VLAN, W_VLAN + N_VLANS);
   for (let i = 0; i < N_VLANS; i++) {
     const tci = out[i].vid | out[i].pcp;
-    if (tci !== 0 || (settings.priorityTags === 'always' && out[i].tpid !== 0)) {
+    const keeps = i > 0 || settings.priorityTags === 'always';
+    if (tci !== 0 || (keeps && out[i].tpid !== 0)) {
       b.setVlan(ctx.flow, i, out[i].tpid || b.ETH_TYPE_VLAN, tci | VLAN_CFI);
     } else {
       b.setVlan(ctx.flow, i, 0, 0);

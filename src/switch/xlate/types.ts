@@ -117,6 +117,8 @@ export interface Tag {
   vid: number;
   /** PCP in place: bits 13 to 15. */
   pcp: number;
+  /** Which of the packet's own tags it is; null: none of them. */
+  readonly from: number | null;
 }
 
 export interface InputBundle {
