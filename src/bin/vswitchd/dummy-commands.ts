@@ -2,7 +2,7 @@ import type { CommandRegistry } from '../../base/command.ts';
 import { WeftError } from '../../base/errors.ts';
 import { composePacket } from '../../datapath/packet/compose.ts';
 import { parseKey } from '../../datapath/text/index.ts';
-import type { Flow } from '../../flow/layout.ts';
+import { type Flow, PT_ETH, W_PACKET_TYPE } from '../../flow/layout.ts';
 import { parseHex } from '../../switch/appctl/trace.ts';
 import type { DummyDevice } from '../../switch/device/dummy.ts';
 import type { CommandTarget } from './commands.ts';
@@ -76,6 +76,8 @@ function readPackets(args: readonly string[]): { packet: Uint8Array; key: Flow |
       continue;
     }
     const { key } = parseKey(args[i]);
+    // A frame arrives with its Ethernet header, also where the text leaves that out.
+    if (!args[i].includes('packet_type(')) key[W_PACKET_TYPE] = PT_ETH;
     let length: number | undefined;
     if (args[i + 1] === '--len') {
       length = Number.parseInt(args[i + 2] ?? '', 10);

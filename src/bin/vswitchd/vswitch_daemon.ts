@@ -81,6 +81,7 @@ export async function startSwitch(daemon: Daemon, connector: Connector): Promise
     clock,
     log,
     defer: (fn) => void setImmediate(fn),
+    counters: daemon.coverage,
     datapaths,
     host: {
       version: VERSION,

@@ -1,4 +1,5 @@
 import type { Clock, Timer } from '../../base/clock.ts';
+import type { Counters } from '../../base/coverage.ts';
 import type { Logger, ModuleLog } from '../../base/log.ts';
 import { N_VLANS } from '../../flow/layout.ts';
 import type { Client, OpenVSwitchSchema } from '../../ovsdb/index.ts';
@@ -28,6 +29,7 @@ export interface SwitchOptions {
   readonly clock: Clock;
   readonly log: Logger;
   readonly defer: (fn: () => void) => void;
+  readonly counters?: Counters;
   readonly datapaths: DatapathProvider;
   readonly host: HostFacts;
   readonly makeOpenFlow: (ofproto: Ofproto, slowPath: SlowPath) => OpenFlowSide;
@@ -57,6 +59,7 @@ export class Switch implements StatusSource {
   #scheduled = false;
   #closed = false;
   #configured = false;
+  #appliedConfig: number | null = null;
   readonly #readyWaiters: (() => void)[] = [];
 
   constructor(options: SwitchOptions) {
@@ -74,6 +77,10 @@ export class Switch implements StatusSource {
 
   get datapathTypes(): readonly string[] {
     return this.#options.datapaths.types;
+  }
+
+  get appliedConfig(): number | null {
+    return this.#appliedConfig;
   }
 
   get interfaceTypes(): readonly string[] {
@@ -144,7 +151,8 @@ export class Switch implements StatusSource {
 
   reconfigure(): void {
     const db = this.#options.client.replica;
-    if (db.table('Open_vSwitch').only() === undefined) return;
+    const root = db.table('Open_vSwitch').only();
+    if (root === undefined) return;
     const wanted = readBridges(db);
     const byName = new Map(wanted.map((config) => [config.name, config]));
     for (const bridge of [...this.#bridges.values()]) {
@@ -170,6 +178,7 @@ export class Switch implements StatusSource {
     }
     this.#joinPatches();
     this.#closeUnusedBackers();
+    this.#appliedConfig = root.next_cfg;
     this.#status.writeAll();
     if (!this.#configured) {
       this.#configured = true;
@@ -192,6 +201,7 @@ export class Switch implements StatusSource {
       clock: this.#options.clock,
       log: this.#options.log.module('ofproto_dpif_xlate'),
       recircIds: backer.slowPath.recircIds,
+      counters: this.#options.counters,
       onChange: () => backer.slowPath.changed(),
       onStationsGone: (stations) => this.#forget(backer, ofproto, stations),
     });

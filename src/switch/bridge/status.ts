@@ -10,6 +10,8 @@ export interface StatusSource {
   readonly host: HostFacts;
   readonly datapathTypes: readonly string[];
   readonly interfaceTypes: readonly string[];
+  /** `next_cfg` of the configuration that was last applied; null before the first. */
+  readonly appliedConfig: number | null;
   bridges(): IterableIterator<Bridge>;
   datapathId(bridge: Bridge): bigint;
   failure(bridge: string): string | undefined;
@@ -92,7 +94,9 @@ export class StatusWriter {
         'Open_vSwitch'
       >[C];
     } = {};
-    if (row.cur_cfg !== row.next_cfg) values.cur_cfg = row.next_cfg;
+    // Not the row's own next_cfg: that may have come after what was last applied.
+    const applied = this.#source.appliedConfig;
+    if (applied !== null && row.cur_cfg !== applied) values.cur_cfg = applied;
     if (row.ovs_version !== host.version) values.ovs_version = host.version;
     if (row.db_version === null && host.dbVersion !== '') values.db_version = host.dbVersion;
     if (row.system_type === null && host.systemType !== '') values.system_type = host.systemType;

@@ -1,4 +1,5 @@
 import type { Clock } from '../../base/clock.ts';
+import type { Counters } from '../../base/coverage.ts';
 import type { Bundle } from './port.ts';
 import { UsageHeap } from './usage-heap.ts';
 
@@ -34,6 +35,8 @@ export interface MacTableStats {
  */
 export class MacTable {
   readonly #clock: Clock;
+  /** Of all bridges together. */
+  readonly #counters: Counters | null;
   readonly #entries = new Map<string, MacEntry>();
   /** Ageing, ms. */
   #ageing = 300_000;
@@ -47,8 +50,9 @@ export class MacTable {
   generation = 0;
   readonly stats: MacTableStats = { learned: 0, expired: 0, evicted: 0, moved: 0 };
 
-  constructor(clock: Clock) {
+  constructor(clock: Clock, counters?: Counters) {
     this.#clock = clock;
+    this.#counters = counters ?? null;
   }
 
   get size(): number {
@@ -101,7 +105,10 @@ export class MacTable {
     const now = this.#clock.now();
     const key = keyOf(mac, vlan);
     let entry = this.#entries.get(key);
-    if (entry !== undefined && entry.expires === Infinity) return false;
+    if (entry !== undefined && entry.expires === Infinity) {
+      if (entry.bundle !== bundle) this.#count('static_none_move');
+      return false;
+    }
     if (entry === undefined) {
       while (this.#entries.size - this.#staticCount >= this.#limit && this.#evict());
       entry = { mac, vlan, bundle, expires: now + this.#ageing, arpLockedUntil: 0 };
@@ -109,6 +116,7 @@ export class MacTable {
       this.#of(bundle).set(key, entry);
       this.#usage.add(bundle, 1);
       this.stats.learned++;
+      this.#count('learned');
       this.generation++;
       this.#lockFor(entry, gratuitousArp, isBond, now);
       return true;
@@ -129,6 +137,7 @@ export class MacTable {
       this.#usage.add(bundle, 1);
       entry.bundle = bundle;
       this.stats.moved++;
+      this.#count('moved');
       this.generation++;
     }
     return moved;
@@ -187,6 +196,7 @@ export class MacTable {
       if (entry.expires > now) break;
       this.#remove(entry);
       this.stats.expired++;
+      this.#count('expired');
     }
   }
 
@@ -199,6 +209,10 @@ export class MacTable {
   age(entry: MacEntry): number {
     if (entry.expires === Infinity) return 0;
     return Math.max(0, Math.floor((this.#ageing - (entry.expires - this.#clock.now())) / 1000));
+  }
+
+  #count(event: string): void {
+    this.#counters?.counter(`mac_learning_${event}`).add();
   }
 
   #lockFor(entry: MacEntry, gratuitousArp: boolean, isBond: boolean, now: number): void {
@@ -221,6 +235,7 @@ export class MacTable {
       if (entry.expires === Infinity) continue;
       this.#remove(entry);
       this.stats.evicted++;
+      this.#count('evicted');
       return true;
     }
     return false;

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { Clock } from '../../base/clock.ts';
+import type { Counters } from '../../base/coverage.ts';
 import type { ModuleLog } from '../../base/log.ts';
 import { formatFlow } from '../../flow/flow-text.ts';
 import { type Flow, FRAG_ANY, W_IN_PORT, W_NW, W_TP } from '../../flow/layout.ts';
@@ -82,6 +83,8 @@ export interface OfprotoOptions {
   readonly clock: Clock;
   readonly log: ModuleLog;
   readonly recircIds: RecircIds;
+  /** Where events of all bridges are counted. */
+  readonly counters?: Counters;
   /** Called when forwarding decisions made earlier may be wrong now. */
   readonly onChange: (reason: 'tables' | 'ports' | 'macs') => void;
   /** Stations that were behind a bundle which is no more: bridges that are wired to this one knew them too. */
@@ -127,7 +130,7 @@ export class Ofproto {
     this.#log = options.log;
     this.#onChange = options.onChange;
     this.#onStationsGone = options.onStationsGone ?? (() => {});
-    this.macs = new MacTable(options.clock);
+    this.macs = new MacTable(options.clock, options.counters);
     this.missRule = this.#internalRule([
       {
         type: 'controller',
