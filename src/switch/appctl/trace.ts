@@ -22,6 +22,7 @@ import {
   W_TCP_FLAGS,
   W_TUN_ID,
   W_TUN_METADATA_PRESENT,
+  W_VLAN,
 } from '../../flow/layout.ts';
 import { parseMatch } from '../../flow/match-parse.ts';
 import type { PortNames } from '../../flow/port-text.ts';
@@ -31,6 +32,7 @@ import { OFPP_NONE, OFPP_UNSET } from '../../openflow/constants.ts';
 import type { Backer } from '../bridge/backer.ts';
 import type { Switch } from '../bridge/manager.ts';
 import type { Ofproto } from '../ofproto/ofproto.ts';
+import { ETH_TYPE_VLAN } from '../xlate/bits.ts';
 import type { FrozenState } from '../xlate/frozen.ts';
 import { ERROR_TEXT, renderTrace, TraceSink } from '../xlate/report.ts';
 import { translate } from '../xlate/translate.ts';
@@ -306,6 +308,8 @@ function parseBridgeFlow(
     const match = parseMatch(text, { ports });
     const flow = match.flow.slice();
     if (match.mask[W_IN_PORT] === 0) flow[W_IN_PORT] = OFPP_NONE;
+    // The text gives a tag without its type; in a packet it has one.
+    if ((flow[W_VLAN] & 0xffff) !== 0) flow[W_VLAN] = ((ETH_TYPE_VLAN << 16) | (flow[W_VLAN] & 0xffff)) >>> 0;
     return { ofproto: bridge.ofproto, backer: bridge.backer, flow };
   } catch (error) {
     return fail(`Bad openflow flow syntax: ${error instanceof Error ? error.message : String(error)}`);

@@ -91,7 +91,8 @@ export function creditRule(ctx: XlateContext, rule: Rule): void {
   ctx.remember({ type: 'rule', rule, ofproto: ctx.ofproto });
 }
 
-function withinBudget(ctx: XlateContext): boolean {
+/** Whether the translation may go deeper; else reports what it has used up. */
+export function withinBudget(ctx: XlateContext): boolean {
   if (ctx.depth >= MAX_DEPTH) {
     ctx.reportError(`over max translation depth ${MAX_DEPTH}`);
     ctx.error = 'recursion-too-deep';

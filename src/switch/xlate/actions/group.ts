@@ -5,28 +5,20 @@ import { OFPG_ANY, OFPP_ANY, PS_LIVE } from '../../../openflow/constants.ts';
 import type { Bucket, Group } from '../../ofproto/group.ts';
 import type { XlateContext } from '../context.ts';
 import { finishFreezing } from '../freeze.ts';
+import { withinBudget } from '../table.ts';
 import { MAX_DEPTH } from '../types.ts';
 import type { ActionPlace, Outcome } from './translator.ts';
 
 /** group:N. */
 export function translateGroup(ctx: XlateContext, action: ActionOf<'group'>, place: ActionPlace): Outcome {
-  if (ctx.depth >= MAX_DEPTH) {
-    ctx.reportError(`over max translation depth ${MAX_DEPTH}`);
-    ctx.error = 'recursion-too-deep';
-    return 'stop';
-  }
+  if (!withinBudget(ctx)) return 'next';
   const group = ctx.ofproto.group(action.group);
   if (group === undefined) {
     // The packet is dropped by this list, as the action refers to nothing.
     ctx.report('warn', `output to nonexistent group ${action.group}`);
     return 'stop';
   }
-  const oldWasMpls = ctx.wasMpls;
-  const oldDepth = ctx.depth;
-  ctx.depth++;
   runGroup(ctx, group, place.last);
-  ctx.depth = oldDepth;
-  if (oldWasMpls) ctx.wasMpls = true;
   return 'next';
 }
 
@@ -34,10 +26,10 @@ function runGroup(ctx: XlateContext, group: Group, last: boolean): void {
   switch (group.type) {
     case 'all':
     case 'indirect':
-      credit(ctx, group, null);
       for (const [i, bucket] of group.buckets.entries()) {
         runBucket(ctx, bucket, last && i === group.buckets.length - 1);
       }
+      credit(ctx, group, null);
       break;
     case 'ff': {
       const index = group.buckets.findIndex((bucket) => isAlive(ctx, bucket, 0));
@@ -55,8 +47,10 @@ function runChosen(ctx: XlateContext, group: Group, index: number, last: boolean
     ctx.report('detail', 'no live bucket');
     return;
   }
+  const bucket = group.buckets[index];
+  ctx.report('detail', () => `using bucket ${bucket.id}`);
+  runBucket(ctx, bucket, last);
   credit(ctx, group, index);
-  runBucket(ctx, group.buckets[index], last);
 }
 
 function credit(ctx: XlateContext, group: Group, bucket: number | null): void {
@@ -73,13 +67,17 @@ function runBucket(ctx: XlateContext, bucket: Bucket, last: boolean): void {
   ctx.flow = oldFlow.slice();
   const node = ctx.report('bucket', () => `bucket ${bucket.id}`);
   ctx.below(node, () => {
+    ctx.depth++;
     ctx.run(ctx, executeActionSet(bucket.actions), last, true);
+    ctx.depth--;
     if (ctx.freezing) finishFreezing(ctx);
   });
   ctx.flow = oldFlow;
   ctx.wasMpls = oldWasMpls;
   ctx.conntracked = oldConntracked;
   ctx.exit = false;
+  // What is wrong with one bucket's packet doesn't stop other buckets; limits of the translation do.
+  if (ctx.error === 'too-many-mpls-labels' || ctx.error === 'unsupported-packet-type') ctx.error = 'ok';
 }
 
 function isAlive(ctx: XlateContext, bucket: Bucket, depth: number): boolean {
@@ -96,6 +94,11 @@ function isAlive(ctx: XlateContext, bucket: Bucket, depth: number): boolean {
 const HASH_MASK = 0xff;
 
 function select(ctx: XlateContext, group: Group, last: boolean): void {
+  if (ctx.wasMpls) {
+    // Hashes look at what stood below the labels that were popped.
+    ctx.triggerFreeze();
+    return;
+  }
   const { method, fields, param } = group.selection;
   if (method === 'hash' && fields !== null) {
     runChosen(

@@ -58,7 +58,7 @@ export function outputTo(
       break;
     default:
       if (port !== ctx.inPort) outputToPort(ctx, port, place.last, truncate);
-      else ctx.report('detail', 'skipping output to input port');
+      else ctx.report('warn', 'skipping output to input port');
   }
 }
 
@@ -106,7 +106,7 @@ export function translateOutputTrunc(
   }
   const target = port === OFPP_IN_PORT ? ctx.inPort : port;
   if (port !== OFPP_IN_PORT && target === ctx.inPort) {
-    ctx.report('detail', 'skipping output to input port');
+    ctx.report('warn', 'skipping output to input port');
     return 'next';
   }
   const device = ctx.port(target);

@@ -1,0 +1,127 @@
+import { FLOW_WORDS } from '../../src/flow/layout.ts';
+import { parseMatch } from '../../src/flow/match-parse.ts';
+
+/*
+ * Where the two switches may differ, all of it:
+ *
+ * - Recirculation ids, xids, and how long ago things happened: numbers of no meaning. They are left out or
+ *   numbered in the order that they appear.
+ * - The order in which a flood (NORMAL, FLOOD, ALL) reaches its ports: stock's comes from hash tables. Same
+ *   ports, same packets (`effects`).
+ * - Which live bucket of a select group a hash chooses: tables with such groups aren't made.
+ * - A megaflow of ours that covers more packets (`isWider`). That it covers no packet that would be treated
+ *   otherwise is held by src/switch/upcall/soundness.test.ts.
+ */
+
+/** Recirculation ids are numbered in the order that they appear. */
+export function normalTrace(text: string): string {
+  const ids = new Map<string, string>();
+  const numbered = (id: string): string => {
+    const number = ids.get(id) ?? `${0xf000 + ids.size}`;
+    ids.set(id, number);
+    return number;
+  };
+  const word = /\b(recirc\(|recirc_id\(|recirc_id=)(0x[1-9a-f][0-9a-f]*)/g;
+  return text.replace(word, (_, name: string, id: string) => name + numbered(id));
+}
+
+export function normalTable(text: string): string {
+  return text
+    .replace(/duration=[\d.]+s/g, 'duration=')
+    .replace(/\(xid=\w+\)/g, '')
+    .trim();
+}
+
+export function normalCounters(text: string): string {
+  return normalTable(text.replace(/, (idle|hard)_age=\d+/g, ''))
+    .split('\n')
+    .sort()
+    .join('\n');
+}
+
+export function normalMegaflows(text: string): string {
+  return normalTrace(
+    text
+      .split('\n')
+      .map((line) => line.replace(/, used:[^,]*/, ''))
+      .sort()
+      .join('\n'),
+  );
+}
+
+/** Whether two traces differ in nothing but what the list above allows. */
+export function sameTrace(stock: string, ours: string): boolean {
+  if (stock === ours) return true;
+  const a = stock.split('\n');
+  const b = ours.split('\n');
+  return a.length === b.length && a.every((line, i) => sameLine(line, b[i]));
+}
+
+const MEGAFLOW = 'Megaflow: ';
+const ACTIONS = 'Datapath actions: ';
+
+function sameLine(a: string, b: string): boolean {
+  if (a === b) return true;
+  if (a.startsWith(MEGAFLOW) && b.startsWith(MEGAFLOW)) {
+    return isWider(b.slice(MEGAFLOW.length), a.slice(MEGAFLOW.length));
+  }
+  if (a.startsWith(ACTIONS) && b.startsWith(ACTIONS)) {
+    return effects(a.slice(ACTIONS.length)) === effects(b.slice(ACTIONS.length));
+  }
+  return false;
+}
+
+/** Whether every packet of megaflow `narrow` is one of `wide`. */
+function isWider(wide: string, narrow: string): boolean {
+  const a = parseMatch(wide);
+  const b = parseMatch(narrow);
+  for (let i = 0; i < FLOW_WORDS; i++) {
+    if ((a.mask[i] & ~b.mask[i]) !== 0 || ((a.flow[i] ^ b.flow[i]) & a.mask[i]) !== 0) return false;
+  }
+  return true;
+}
+
+/**
+ * What a list of datapath actions sends where, with neighbours in a fixed order: each output with the
+ * headers that the packet has by then.
+ */
+export function effects(actions: string): string {
+  let tags: string[] = [];
+  const sets = new Map<string, string>();
+  const out: string[] = [];
+  let run: string[] = [];
+  const flush = (): void => {
+    out.push(...run.sort());
+    run = [];
+  };
+  for (const action of splitActions(actions)) {
+    const set = /^set\((\w+)\((.*)\)\)$/.exec(action);
+    if (/^\d+$/.test(action)) run.push(`${action} with ${tags.join('+')} ${[...sets].sort().map(([k, v]) => k + v).join(' ')}`);
+    else if (action.startsWith('push_vlan(')) tags = [...tags, action];
+    else if (action === 'pop_vlan' && tags.length > 0) tags = tags.slice(0, -1);
+    else if (set !== null) for (const word of set[2].split(',')) sets.set(`${set[1]}.${word.split('=')[0]}`, word);
+    else if (action === 'pop_vlan') tags = ['popped'];
+    else {
+      flush();
+      out.push(action);
+    }
+  }
+  flush();
+  return out.join('\n');
+}
+
+/** Splits at the commas that stand in no parentheses. */
+function splitActions(text: string): string[] {
+  const parts: string[] = [];
+  let depth = 0;
+  let start = 0;
+  for (let i = 0; i <= text.length; i++) {
+    if (text[i] === '(') depth++;
+    else if (text[i] === ')') depth--;
+    else if (i === text.length || (text[i] === ',' && depth === 0)) {
+      parts.push(text.slice(start, i));
+      start = i + 1;
+    }
+  }
+  return parts;
+}
