@@ -42,7 +42,7 @@ type Command = 'add' | 'modify' | 'delete';
 
 /** Errors carry the name of the program that they arose in, as those of a command line tool do. */
 function failure(text: string): WeftError {
-  return new WeftError('dpctl', `ovs-vswitchd: ${text}`);
+  return new WeftError('dpctl-failed', `ovs-vswitchd: ${text}`);
 }
 
 const reasonOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
@@ -223,7 +223,7 @@ export class Dpctl {
         errors.push(reasonOf(error));
       }
     });
-    if (errors.length > 0) throw new WeftError('dpctl', errors.join('\n'));
+    if (errors.length > 0) throw new WeftError('dpctl-failed', errors.join('\n'));
     return '';
   }
 
