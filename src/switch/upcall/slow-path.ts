@@ -579,7 +579,6 @@ export class SlowPath {
       this.#dirty = false;
       this.#cursor = [...this.#megaflows.keys()];
       this.#passSize = this.#cursor.length;
-      if (process.env.DBGX) console.error('pass', this.#passSize, this.#waiters.length, performance.now() | 0);
     }
     const batch = this.#cursor.splice(-SLICE);
     for (const id of batch) {
