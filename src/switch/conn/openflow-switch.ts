@@ -1,38 +1,26 @@
-import { join } from 'node:path';
 import type { Clock } from '../../base/clock.ts';
 import type { Logger, ModuleLog } from '../../base/log.ts';
 import { W_IN_PORT } from '../../flow/layout.ts';
 import { Match } from '../../flow/match.ts';
-import { formatMatch } from '../../flow/match-format.ts';
 import { TunnelMetadataTable } from '../../flow/tun-metadata.ts';
 import { formatActions } from '../../openflow/actions/index.ts';
 import type { Action } from '../../openflow/actions/types.ts';
-import { encodeOne } from '../../openflow/codec.ts';
 import {
   FF_SEND_FLOW_REM,
-  NO_BUFFER,
   OFPG_ALL,
-  OFPG_ANY,
   OFPG_BUCKET_ALL,
   OFPM_ALL,
-  OFPP_ANY,
   OFPP_NORMAL,
-  OFPPR_ADD,
-  OFPPR_DELETE,
-  OFPPR_MODIFY,
   OFPR_EXPLICIT_MISS,
   OFPR_IMPLICIT_MISS,
   OFPR_NO_MATCH,
   OFPRR_DELETE,
-  PS_LIVE,
 } from '../../openflow/constants.ts';
 import { OfError } from '../../openflow/errors.ts';
 import type { OfKind, OfMessage, OfMessageOf } from '../../openflow/message.ts';
 import type { AsyncType } from '../../openflow/messages/async.ts';
-import type { FlowModFields } from '../../openflow/messages/flow-mod.ts';
 import { DEFAULT_SELECTION } from '../../openflow/messages/group.ts';
-import type { PortDesc } from '../../openflow/messages/port.ts';
-import { OF14, OF15 } from '../../openflow/version.ts';
+import { OF14 } from '../../openflow/version.ts';
 import { type FlowEvent, FlowStore } from '../ofproto/flow-store.ts';
 import type { Group } from '../ofproto/group.ts';
 import type { GroupModFields } from '../ofproto/group-table.ts';
@@ -43,6 +31,7 @@ import type { OfPort } from '../ofproto/port.ts';
 import { FF_HIDDEN, type Rule } from '../ofproto/rule.ts';
 import { changeTables } from '../ofproto/transaction.ts';
 import type { SlowPath, SlowPathPacketIn } from '../upcall/slow-path.ts';
+import { targetRefusal } from './allowed-targets.ts';
 import { wantsAsync } from './async.ts';
 import type { Connection } from './connection.ts';
 import { Controllers } from './controllers.ts';
@@ -50,9 +39,11 @@ import { FlowMonitors } from './flow-monitors.ts';
 import { deleteMeters } from './handlers/meters.ts';
 import { HANDLERS } from './handlers/registry.ts';
 import { tableDesc } from './handlers/tables.ts';
+import { describeLearnedFlow, learnFlow } from './learned-flows.ts';
 import { flowRemovedMessage } from './messages/flow-removed.ts';
 import { packetInMessage } from './messages/packet-in.ts';
-import { portDesc } from './messages/port-desc.ts';
+import { ownFlow } from './own-flow.ts';
+import { PortAnnouncer } from './port-announcer.ts';
 import type { StreamProvider } from './stream.ts';
 import type { ControllerConfig, ControllerStatus, OpenFlowConfig, OpenFlowSide } from './types.ts';
 
@@ -102,8 +93,7 @@ export class OpenFlowSwitch implements OpenFlowSide {
   /** Guards role requests (OpenFlow 1.5, 6.3.6); null: none seen. */
   generationId: bigint | null = null;
   #failOpen = false;
-  /** Ports as controllers were told of them last. */
-  readonly #described = new WeakMap<OfPort, PortDesc>();
+  readonly #ports = new PortAnnouncer((reason, make) => this.broadcast('port_status', reason, make));
   readonly #statusListeners: (() => void)[] = [];
 
   constructor(options: OpenFlowSwitchOptions) {
@@ -164,27 +154,11 @@ export class OpenFlowSwitch implements OpenFlowSide {
     this.#failOpenFlow();
   }
 
-  /**
-   * Who may write the database can still not make us connect to, or put in place of a file, whatever
-   * socket he likes: only those of the run directory and, to listen on, of the bridge's name.
-   */
   #isAllowed({ target }: ControllerConfig): boolean {
     if (this.options.selfConfinement === false) return true;
-    const { runDir } = this.options;
-    const { name } = this.ofproto;
-    const listens = target.startsWith('punix:');
-    if (!listens && !target.startsWith('unix:')) return true;
-    const path = target.slice(listens ? 6 : 5);
-    if (!listens && !path.includes('/')) return true;
-    const prefix = listens ? `${runDir}/${name}.` : `${runDir}/`;
-    const within = join(path).startsWith(prefix) && !join(path).slice(prefix.length).includes('/');
-    if (within && !path.slice(prefix.length).includes('/')) return true;
-    const log = this.options.log.module('bridge').limited(1, 5);
-    log.err(
-      listens
-        ? `bridge ${name}: Not adding Unix domain socket controller "${target}", which might overwrite local files: use "punix:${prefix}*", or connect to "unix:${runDir}/${name}.mgmt", which is always there`
-        : `bridge ${name}: Not connecting to socket controller "${target}", which might be used against the host: use "unix:${prefix}*", or connect to "unix:${runDir}/${name}.mgmt", which is always there`,
-    );
+    const refusal = targetRefusal(this.ofproto.name, this.options.runDir, target);
+    if (refusal === null) return true;
+    this.options.log.module('bridge').limited(1, 5).err(refusal);
     return false;
   }
 
@@ -212,10 +186,7 @@ export class OpenFlowSwitch implements OpenFlowSide {
     const empty = (table?.count ?? 0) === 0;
     if (wanted && empty && !this.#hadDefault) {
       this.#hadDefault = true;
-      this.flows.apply(
-        internalFlow(new Match(), 0, [{ type: 'output', port: OFPP_NORMAL, maxLen: 0 }], 0),
-        null,
-      );
+      this.flows.apply(ownFlow(new Match(), 0, [{ type: 'output', port: OFPP_NORMAL, maxLen: 0 }], 0), null);
     }
     if (!wanted) this.#hadDefault = false;
   }
@@ -239,7 +210,7 @@ export class OpenFlowSwitch implements OpenFlowSide {
         `${this.ofproto.name}: could not connect to a controller for ${(3 * probe) / 1000} seconds, failing open`,
       );
       const normal: Action = { type: 'output', port: OFPP_NORMAL, maxLen: 0 };
-      this.flows.apply(internalFlow(new Match(), FAIL_OPEN_PRIORITY, [normal], FF_HIDDEN), null);
+      this.flows.apply(ownFlow(new Match(), FAIL_OPEN_PRIORITY, [normal], FF_HIDDEN), null);
     } else {
       const rule = this.flows.find(0, new Match(), FAIL_OPEN_PRIORITY);
       if (rule !== null) this.flows.remove([rule], OFPRR_DELETE);
@@ -268,53 +239,22 @@ export class OpenFlowSwitch implements OpenFlowSide {
 
   // --- Ports ----------------------------------------------------------------------------------------
 
-  /** A port comes as one that carries nothing yet; that it does is news of its own. */
   portAdded(port: OfPort): void {
-    const desc = portDesc(port);
-    this.#portStatus(port, { ...desc, state: desc.state & ~PS_LIVE }, OFPPR_ADD, null);
-    if ((desc.state & PS_LIVE) !== 0) this.#portStatus(port, desc, OFPPR_MODIFY, null);
+    this.#ports.added(port);
   }
 
-  /** `source`: the connection that asked for the change. */
   portModified(port: OfPort, source: Connection | null = null): void {
-    this.#portStatus(port, portDesc(port), OFPPR_MODIFY, source);
+    this.#ports.modified(port, source);
   }
 
-  /** Its device is about to be brought up or down. */
+  /** Its device is about to be brought up or down, as `source` asked. */
   portConfigured(port: OfPort, config: number, source: Connection): void {
-    const desc = portDesc(port);
-    this.#portStatus(port, { ...desc, config, state: desc.state & ~PS_LIVE }, OFPPR_MODIFY, source);
+    this.#ports.configured(port, config, source);
     this.ofproto.portsChanged();
   }
 
   portRemoved(port: OfPort): void {
-    this.#portStatus(port, portDesc(port), OFPPR_DELETE, null);
-  }
-
-  /**
-   * Tells of a port. Who changed it by a port mod knows already, and only from OpenFlow 1.5 on expects to
-   * be told; what a version can't express is no news to who speaks it.
-   */
-  #portStatus(port: OfPort, desc: PortDesc, reason: number, source: Connection | null): void {
-    const before = this.#described.get(port);
-    if (reason === OFPPR_DELETE) this.#described.delete(port);
-    else this.#described.set(port, desc);
-    this.broadcast('port_status', reason, (connection) => {
-      if (connection === source && connection.version < OF15) return null;
-      const status = (of: PortDesc): OfMessage => ({
-        kind: 'port_status',
-        version: connection.version,
-        xid: 0,
-        reason,
-        desc: of,
-      });
-      const message = status(desc);
-      if (reason === OFPPR_MODIFY && before !== undefined) {
-        const [old, now] = [encodeOne(status(before)), encodeOne(message)];
-        if (old.length === now.length && old.every((byte, k) => byte === now[k])) return null;
-      }
-      return message;
-    });
+    this.#ports.removed(port);
   }
 
   /** Sends a message that nobody asked for to all connections that want its kind for this reason. */
@@ -435,65 +375,11 @@ export class OpenFlowSwitch implements OpenFlowSide {
   }
 
   learn(flow: LearnedFlow): boolean {
-    const match = Match.of(flow.flow, flow.mask);
-    const existing = this.flows.find(flow.table, match, flow.priority);
-    if (existing !== null && this.#sameLearned(existing, flow)) {
-      // Traffic goes on: its life starts anew.
-      existing.modified = this.clock.now();
-      return true;
-    }
-    if (existing === null && flow.limit > 0) {
-      const cookies = this.flows.existing(flow.table)?.byCookie.get(flow.cookie);
-      if ((cookies?.size ?? 0) >= flow.limit) return false;
-    }
-    try {
-      this.flows.apply(
-        {
-          command: 'add',
-          match,
-          priority: flow.priority,
-          cookie: 0n,
-          cookieMask: 0n,
-          newCookie: flow.cookie,
-          modifyCookie: true,
-          table: flow.table,
-          idleTimeout: flow.idleTimeout,
-          hardTimeout: flow.hardTimeout,
-          bufferId: NO_BUFFER,
-          outPort: OFPP_ANY,
-          outGroup: OFPG_ANY,
-          flags: flow.flags & FF_SEND_FLOW_REM,
-          importance: 0,
-          actions: flow.actions,
-        },
-        null,
-      );
-    } catch (error) {
-      if (!(error instanceof OfError)) throw error;
-      this.log.limited(60, 5).warn(`${this.ofproto.name}: learned flow refused: ${error.message}`);
-      return false;
-    }
-    return true;
-  }
-
-  #sameLearned(rule: Rule, flow: LearnedFlow): boolean {
-    return (
-      rule.cookie === flow.cookie &&
-      rule.idleTimeout === flow.idleTimeout &&
-      rule.hardTimeout === flow.hardTimeout &&
-      formatActions(rule.actions) === formatActions(flow.actions)
-    );
+    return learnFlow(this.flows, this.log, flow);
   }
 
   describeLearned(flow: LearnedFlow): string {
-    const match = formatMatch(Match.of(flow.flow, flow.mask));
-    const parts = [`table=${flow.table}`];
-    if (flow.cookie !== 0n) parts.push(`cookie=0x${flow.cookie.toString(16)}`);
-    if (flow.idleTimeout !== 0) parts.push(`idle_timeout=${flow.idleTimeout}`);
-    if (flow.hardTimeout !== 0) parts.push(`hard_timeout=${flow.hardTimeout}`);
-    if (flow.priority !== 0x8000) parts.push(`priority=${flow.priority}`);
-    const tail = `${match}${match === '' ? '' : ' '}actions=${formatActions(flow.actions) || 'drop'}`;
-    return `${parts.join(' ')} ${tail}`;
+    return describeLearnedFlow(flow);
   }
 
   finTimeout(rule: Rule, idle: number, hard: number): void {
@@ -502,30 +388,4 @@ export class OpenFlowSwitch implements OpenFlowSide {
     rule.idleTimeout = shorten(rule.idleTimeout, idle);
     rule.hardTimeout = shorten(rule.hardTimeout, hard);
   }
-}
-
-function internalFlow(
-  match: Match,
-  priority: number,
-  actions: readonly Action[],
-  flags: number,
-): FlowModFields {
-  return {
-    command: 'add',
-    match,
-    priority,
-    cookie: 0n,
-    cookieMask: 0n,
-    newCookie: 0n,
-    modifyCookie: true,
-    table: 0,
-    idleTimeout: 0,
-    hardTimeout: 0,
-    bufferId: NO_BUFFER,
-    outPort: OFPP_ANY,
-    outGroup: OFPG_ANY,
-    flags,
-    importance: 0,
-    actions,
-  };
 }
