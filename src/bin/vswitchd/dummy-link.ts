@@ -127,7 +127,7 @@ export class DummyLink {
     this.#connections.add(stream);
     stream.receive({
       onData: (bytes) => {
-        pending = pending.length === 0 ? bytes.slice() : concat(pending, bytes);
+        pending = concat(pending, bytes);
         let at = 0;
         while (pending.length - at >= 2) {
           const length = (pending[at] << 8) | pending[at + 1];

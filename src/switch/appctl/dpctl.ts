@@ -277,7 +277,8 @@ export class Dpctl {
     }
     // A packet that comes back from recirculation, or with a tag, is never meant by silence.
     mask[W_RECIRC_ID] = 0xffffffff;
-    if ((mask[W_VLAN] & 0xffff) === 0) mask[W_VLAN] |= 0x0fff | VLAN_CFI;
+    mask[W_VLAN] |= 0xffff0000 | VLAN_CFI | ((mask[W_VLAN] & 0xffff) === 0 ? 0x0fff : 0);
+    mask[W_VLAN + 1] |= 0xffff0000 | VLAN_CFI;
     const known = flows().find((each) => sameFlow(each, spec));
     if (command === 'delete') {
       if (known === undefined) throw failure('deleting flow (No such file or directory)');
