@@ -263,6 +263,7 @@ export class Engine {
   #enter(): void {
     this.#idle();
     this.#running = true;
+    this.#schedule.scratch.bulk = true;
   }
 
   #fill(fn: (tx: Transaction) => void): void {

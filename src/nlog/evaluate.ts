@@ -60,6 +60,7 @@ export class Evaluator {
   /** Works through everything that the logs of the tables call for. */
   *run(sliced: boolean): Pieces {
     this.#slice = sliced ? SLICE : IntList.CHUNK;
+    this.#schedule.scratch.bulk = !sliced;
     this.rowsIn = 0;
     this.derivations = 0;
     for (const stratum of this.#schedule.strata) {

@@ -60,6 +60,7 @@ export interface Schedule {
   readonly initial: readonly Occurrence[];
   readonly aggregates: readonly AggregateRunner[];
   readonly functions: Functions;
+  readonly scratch: Scratch;
   readonly stats: ReadonlyMap<Rule, RuleStats>;
 }
 
@@ -155,6 +156,7 @@ export function schedule(program: Program, values: Values, functions: Functions,
     initial: starts.map((p) => occurrence(p)),
     aggregates,
     functions,
+    scratch,
     stats,
   };
 }

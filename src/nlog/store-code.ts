@@ -21,6 +21,8 @@ import {
 
 /** Buckets split at once: few enough that no insertion is slow. */
 const SPLITS = 32;
+/** A log of one word for so many records of the table makes a transaction one that touches much of it. */
+const BULK_SHARE = 4;
 
 const range = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
 
@@ -40,8 +42,28 @@ const mix = (h) => {
   return h ^ (h >>> 16);
 };`;
 
-/** A growing array of buckets under linear hashing; \`p\` prefixes its names. */
-function linearHash(p: string, split: string): string {
+/** What a linear hash keeps: `hash` is an expression over the row at c[o...]. */
+interface Hashed {
+  /** Prefix of its names. */
+  readonly p: string;
+  readonly hash: string;
+  /** Offset of the word that links a bucket, and whether it holds the complement of a ref. */
+  readonly link: number;
+  readonly complement: boolean;
+  /** Whether the record at c[o...] stands in a bucket itself. */
+  readonly listed: string;
+  /** Whether so many of the records do that going through all of them is worth it. */
+  readonly dense: string;
+  readonly stride: number;
+}
+
+/**
+ * A growing array of buckets under linear hashing. It grows by splitting some buckets at a time, or, in a
+ * transaction that touches much of the table and that nobody waits for in slices, by hashing all
+ * records anew in the order of memory: much faster than following the links from bucket to bucket.
+ */
+function linearHash({ p, hash, link, complement, listed, dense, stride }: Hashed): string {
+  const not = complement ? '~' : '';
   return `
 let ${p}m = 7, ${p}s = 0, ${p}n = 0;
 const ${p}h = [new Int32Array(16)];
@@ -63,15 +85,41 @@ const ${p}grow = () => {
   let r = ${p}h[from >>> ${CHUNK_BITS}][from & ${CHUNK_MASK}], stay = 0, go = 0;
   while (r !== 0) {
     const c = ch[r >>> ${CHUNK_BITS}], o = r & ${CHUNK_MASK};
-    ${split}
+    const after = ${not}c[o + ${link}];
+    if ((${hash} & mask) === from) { c[o + ${link}] = ${not}stay; stay = r; } else { c[o + ${link}] = ${not}go; go = r; }
     r = after;
   }
   ${p}set(from, stay);
   ${p}set(to, go);
   if (++${p}s > ${p}m) { ${p}m = mask; ${p}s = 0; }
 };
+const ${p}rehash = () => {
+  const size = (${p}m + 1 + ${p}s) * 2;
+  let base = ${p}m + 1;
+  while (base * 2 <= size) base *= 2;
+  ${p}m = base - 1; ${p}s = size - base;
+  for (let i = 0; i << ${CHUNK_BITS} < size; i++) {
+    const left = size - (i << ${CHUNK_BITS});
+    if (${p}h[i] === undefined || ${p}h[i].length < Math.min(${CHUNK}, left)) {
+      let words = 16;
+      while (words < left && words < ${CHUNK}) words *= 2;
+      ${p}h[i] = new Int32Array(words);
+    } else ${p}h[i].fill(0);
+  }
+  for (let at = 0; at < ch.length; at++) {
+    const c = ch[at], end = (at === ch.length - 1 ? t.top : c.length) - ${stride};
+    for (let o = at === 0 ? ${stride} : 0; o <= end; o += ${stride}) {
+      if (!(${listed})) continue;
+      const b = ${p}bucket(${hash});
+      const buckets = ${p}h[b >>> ${CHUNK_BITS}], i = b & ${CHUNK_MASK};
+      c[o + ${link}] = ${not}buckets[i];
+      buckets[i] = (at << ${CHUNK_BITS}) | o;
+    }
+  }
+};
 // Splits some buckets in a row, whose rows are read ahead.
 const ${p}more = () => {
+  if (scratch.bulk && log.length * ${BULK_SHARE} > pn${dense}) return ${p}rehash();
   const k = Math.min(${SPLITS}, ${p}m + 1 - ${p}s);
   let sum = 0;
   if (ch.length > 0)
@@ -95,11 +143,15 @@ function indexCode(layout: Layout, i: number): string {
   const same = columns.map((c, k) => `c[o + ${c}] === k${k}`).join(' && ');
   const ofRow = columns.map((c) => `c[o + ${c}]`);
   return `
-${linearHash(
+${linearHash({
   p,
-  `const after = ~c[o + ${prev}];
-    if ((${hashExpr(ofRow)} & mask) === from) { c[o + ${prev}] = ~stay; stay = r; } else { c[o + ${prev}] = ~go; go = r; }`,
-)}
+  hash: hashExpr(ofRow),
+  link: prev,
+  complement: true,
+  listed: `c[o + ${prev}] < 0`,
+  dense: ` && ${p}n * 8 > pn`,
+  stride: layout.stride,
+})}
 const ${p}first = (${keys.join(', ')}) => {
   const b = ${p}bucket(${hashExpr(keys)});
   let r = ${p}h[b >>> ${CHUNK_BITS}][b & ${CHUNK_MASK}];
@@ -157,6 +209,8 @@ const ${p}addAll = (refs, from, to) => {
 const ${p}remove = (r) => {
   const d = ch[r >>> ${CHUNK_BITS}], q = r & ${CHUNK_MASK};
   const n = d[q + ${next}], v = d[q + ${prev}];
+  // Only the first rows of groups have a negative one.
+  d[q + ${prev}] = 0;
   if (v > 0) {
     ch[v >>> ${CHUNK_BITS}][(v & ${CHUNK_MASK}) + ${next}] = n;
     if (n !== 0) ch[n >>> ${CHUNK_BITS}][(n & ${CHUNK_MASK}) + ${prev}] = v;
@@ -208,11 +262,15 @@ export function storeSource(layout: Layout): string {
 ${MIX}
 const { scratch } = t, { rows: buf, hashes, refs: ahead } = scratch;
 const { chunks: ch, log, unsupported, derived, conflicts } = t;
-${linearHash(
-  'p',
-  `const after = c[o + ${link}];
-    if ((${hashExpr(cols.map((i) => `c[o + ${i}]`))} & mask) === from) { c[o + ${link}] = stay; stay = r; } else { c[o + ${link}] = go; go = r; }`,
-)}
+${linearHash({
+  p: 'p',
+  hash: hashExpr(cols.map((i) => `c[o + ${i}]`)),
+  link,
+  complement: false,
+  listed: `c[o + ${state}] !== 0`,
+  dense: '',
+  stride,
+})}
 ${indexes.map((i) => indexCode(layout, i)).join('\n')}
 const more = () => {
   const last = ch.length - 1;

@@ -14,12 +14,14 @@
  *     next, prev   for each secondary index
  *
  * The *primary hash* finds a row by all its columns. It holds every record. It is a linear hash: when
- * it is full, one bucket is split at a time, so that no single insertion ever pays for a rehash.
+ * it is full, some buckets are split at a time, so that no single insertion ever pays for a rehash; but
+ * a transaction that touches much of the table, and is not sliced, hashes it anew in the order of memory.
  *
  * A *secondary index* finds the rows with given values in some columns. It holds the visible rows only:
  * a probe needs no look at `state`. Rows with equal values form a doubly linked group, whose first row
  * stands in the bucket (again a linear hash). In that first row `prev` is the complement of the next
- * group's first row in the same bucket. So adding and removing cost the same, whatever the group's size.
+ * group's first row in the same bucket, and it is negative in no other record. So adding and removing cost
+ * the same, whatever the group's size.
  *
  * Hashes only choose buckets. Rows and groups are told apart by comparing all their words.
  *
@@ -206,6 +208,8 @@ export class Scratch {
   readonly refs = new Int32Array(Scratch.ROWS);
   /** Where the reads ahead leave a result, so that they are not optimised away. */
   sink = 0;
+  /** Whether a hash may be made anew in one go when that is faster; a sliced transaction may not pause. */
+  bulk = true;
 }
 
 /** What generated code shares with the rest. */
