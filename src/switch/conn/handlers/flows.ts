@@ -55,7 +55,8 @@ export function handleFlowStats(
   message: OfMessageOf<'flow_stats_request'>,
 ): void {
   const now = side.clock.now();
-  const rules = side.flows.select(message);
+  // In an order that users can count on: by table, and what has been there longest first.
+  const rules = side.flows.select(message).sort((a, b) => a.table - b.table || a.modifyEvent - b.modifyEvent);
   connection.send({
     kind: 'flow_stats_reply',
     ...connection.replyHeader(message),
