@@ -20,7 +20,7 @@ export interface CompiledFunction {
 }
 
 const FIRST_CACHE = 256;
-const MAX_CACHE = 1 << 18;
+const MAX_CACHE = 1 << 19;
 
 /**
  * All functions of one engine, specialised by the types they are called with. Each remembers its
@@ -154,29 +154,52 @@ function compile(
 }
 
 /**
- * A direct-mapped cache in front of a function of `n` codes: [filled, arguments..., answer] for each slot. It
- * starts small and doubles while more calls miss than there are slots.
+ * What calls with `n` codes gave, in a hash with open addressing: [filled, arguments..., answer] for each slot.
+ * At most half of the slots are filled; it starts small, doubles, and when it may not grow further
+ * forgets everything.
  */
 function cacheSource(n: number, keepsOut: boolean): string {
   const words = n + 2;
   const args = Array.from({ length: n }, (_, i) => `a${i}`);
-  const hash = args.reduce((h, a) => `Math.imul(${h} ^ ${a}, 0x9e3779b1)`, '0');
+  const slotOf = (at: (i: number) => string): string =>
+    `slotOf(${args.reduce((h, _, i) => `Math.imul(${h} ^ ${at(i)}, 0x9e3779b1)`, '0')})`;
+  const noOuts = keepsOut ? 'outs = new Array(size)' : 'outs = []';
   return `'use strict';
-let size = ${FIRST_CACHE}, misses = 0, slots = new Int32Array(size * ${words}), outs = [];
+let size = ${FIRST_CACHE}, used = 0, slots = new Int32Array(size * ${words}), ${noOuts};
+const slotOf = (h) => (h ^ (h >>> 15)) & (size - 1);
+const forget = () => { used = 0; slots.fill(0); ${noOuts}; };
+const free = (slot) => {
+  while (slots[slot * ${words}] !== 0) slot = (slot + 1) & (size - 1);
+  return slot;
+};
+const grow = () => {
+  const old = slots, oldOuts = outs;
+  size *= 2; slots = new Int32Array(size * ${words}); ${noOuts};
+  for (let base = 0; base < old.length; base += ${words}) {
+    if (old[base] === 0) continue;
+    const slot = free(${slotOf((i) => `old[base + ${1 + i}]`)});
+    for (let i = 0; i < ${words}; i++) slots[slot * ${words} + i] = old[base + i];
+    ${keepsOut ? `outs[slot] = oldOuts[base / ${words}];` : ''}
+  }
+};
 return {
-  forget: () => { slots.fill(0); outs = []; },
+  forget,
   call: (${args.join(', ')}) => {
-    const h = ${hash};
-    let slot = (h ^ (h >>> 15)) & (size - 1), base = slot * ${words};
-    if (slots[base] === 1${args.map((a, i) => ` && slots[base + ${1 + i}] === ${a}`).join('')}) {
-      ${keepsOut ? 'compiled.out = outs[slot];' : ''}
-      return slots[base + ${n + 1}];
-    }
-    if (++misses > size && size < ${MAX_CACHE}) {
-      size *= 4; misses = 0; slots = new Int32Array(size * ${words}); outs = [];
-      slot = (h ^ (h >>> 15)) & (size - 1); base = slot * ${words};
+    let slot = ${slotOf((i) => `a${i}`)}, base = slot * ${words};
+    while (slots[base] === 1) {
+      if (${args.map((_, i) => `slots[base + ${1 + i}] === a${i}`).join(' && ') || 'true'}) {
+        ${keepsOut ? 'compiled.out = outs[slot];' : ''}
+        return slots[base + ${n + 1}];
+      }
+      slot = (slot + 1) & (size - 1); base = slot * ${words};
     }
     const answer = evaluate(${args.join(', ')});
+    if (++used * 2 > size) {
+      if (size < ${MAX_CACHE}) grow();
+      else { forget(); used = 1; }
+    }
+    // Growing has moved what is there.
+    slot = free(${slotOf((i) => `a${i}`)}); base = slot * ${words};
     slots[base] = 1;
     ${args.map((a, i) => `slots[base + ${1 + i}] = ${a};`).join(' ')}
     slots[base + ${n + 1}] = answer;
