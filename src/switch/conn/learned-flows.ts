@@ -64,10 +64,12 @@ function sameLearned(rule: Rule, flow: LearnedFlow): boolean {
 export function describeLearnedFlow(flow: LearnedFlow): string {
   const match = formatMatch(Match.of(flow.flow, flow.mask));
   const parts = [`table=${flow.table}`];
+  if (match !== '') parts.push(match);
+  parts.push(`priority=${flow.priority}`);
   if (flow.cookie !== 0n) parts.push(`cookie=0x${flow.cookie.toString(16)}`);
-  if (flow.idleTimeout !== 0) parts.push(`idle_timeout=${flow.idleTimeout}`);
-  if (flow.hardTimeout !== 0) parts.push(`hard_timeout=${flow.hardTimeout}`);
-  if (flow.priority !== 0x8000) parts.push(`priority=${flow.priority}`);
-  const tail = `${match}${match === '' ? '' : ' '}actions=${formatActions(flow.actions) || 'drop'}`;
-  return `${parts.join(' ')} ${tail}`;
+  if (flow.idleTimeout !== 0) parts.push(`idle=${flow.idleTimeout}`);
+  if (flow.hardTimeout !== 0) parts.push(`hard=${flow.hardTimeout}`);
+  if ((flow.flags & FF_SEND_FLOW_REM) !== 0) parts.push('send_flow_rem');
+  parts.push(`actions=${formatActions(flow.actions) || 'drop'}`);
+  return parts.join(' ');
 }

@@ -19,6 +19,7 @@ import {
 import { OfError } from '../../openflow/errors.ts';
 import type { OfKind, OfMessage, OfMessageOf } from '../../openflow/message.ts';
 import type { AsyncType } from '../../openflow/messages/async.ts';
+import type { FlowModCommand } from '../../openflow/messages/flow-mod.ts';
 import { DEFAULT_SELECTION } from '../../openflow/messages/group.ts';
 import { OF14 } from '../../openflow/version.ts';
 import { type FlowEvent, FlowStore } from '../ofproto/flow-store.ts';
@@ -35,6 +36,7 @@ import { targetRefusal } from './allowed-targets.ts';
 import { wantsAsync } from './async.ts';
 import type { Connection } from './connection.ts';
 import { Controllers } from './controllers.ts';
+import { FlowModLog } from './flow-mod-log.ts';
 import { FlowMonitors } from './flow-monitors.ts';
 import { deleteMeters } from './handlers/meters.ts';
 import { HANDLERS } from './handlers/registry.ts';
@@ -93,6 +95,7 @@ export class OpenFlowSwitch implements OpenFlowSide {
   /** Guards role requests (OpenFlow 1.5, 6.3.6); null: none seen. */
   generationId: bigint | null = null;
   #failOpen = false;
+  readonly #flowMods = new Map<Connection, FlowModLog>();
   readonly #ports = new PortAnnouncer((reason, make) => this.broadcast('port_status', reason, make));
   readonly #statusListeners: (() => void)[] = [];
 
@@ -115,6 +118,8 @@ export class OpenFlowSwitch implements OpenFlowSide {
         onMessage: (connection, message, bytes) => this.#message(connection, message, bytes),
         onClose: (connection) => {
           this.monitors.forget(connection);
+          this.#flowMods.get(connection)?.flush(this.clock.now());
+          this.#flowMods.delete(connection);
           this.#controllersChanged();
         },
         onDrain: (connection) => this.monitors.drained(connection),
@@ -257,6 +262,16 @@ export class OpenFlowSwitch implements OpenFlowSide {
     this.#ports.removed(port);
   }
 
+  /** A connection has sent a flow mod, which the log tells of in numbers. */
+  countFlowMod(connection: Connection, command: FlowModCommand): void {
+    let log = this.#flowMods.get(connection);
+    if (log === undefined) {
+      log = new FlowModLog(this.options.log.module('connmgr'), connection.name);
+      this.#flowMods.set(connection, log);
+    }
+    log.count(command, this.clock.now());
+  }
+
   /** Sends a message that nobody asked for to all connections that want its kind for this reason. */
   broadcast(type: AsyncType, reason: number, make: (connection: Connection) => OfMessage | null): void {
     for (const connection of this.controllers.connections()) {
@@ -322,6 +337,7 @@ export class OpenFlowSwitch implements OpenFlowSide {
     const before = this.clock.now() - (this.config?.bundleIdleTimeoutMs ?? BUNDLE_IDLE_MS);
     for (const connection of this.controllers.connections()) {
       connection.expire();
+      this.#flowMods.get(connection)?.tick(this.clock.now());
       for (const bundle of connection.state.bundles.expire(before)) {
         connection.sendError('OFPBFC_TIMEOUT', bundle.opener);
       }

@@ -116,7 +116,8 @@ function commit(
   }
   transaction.commit();
   for (const { message } of entries) {
-    if (message.kind === 'port_mod') portMod(side, message, connection);
+    if (message.kind === 'flow_mod') side.countFlowMod(connection, message.command);
+    else if (message.kind === 'port_mod') portMod(side, message, connection);
     else if (message.kind === 'group_mod') forwardGroupMod(side, connection, message);
   }
   for (const packet of packets) packet.send();

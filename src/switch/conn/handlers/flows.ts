@@ -28,6 +28,7 @@ export function handleFlowMod(
   rejectIfSecondary(connection);
   const mod = checkedFlowMod(connection, message);
   changeTables(side, { connection, xid: message.xid }, (transaction) => transaction.flow(mod));
+  side.countFlowMod(connection, message.command);
 }
 
 const PROTOCOLS = [0, P_OF10_NXM_TID, P_OF11_STD, P_OF12_OXM, P_OF13_OXM, P_OF14_OXM, P_OF15_OXM] as const;
