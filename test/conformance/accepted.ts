@@ -22,11 +22,19 @@ export function normalTrace(text: string): string {
     return number;
   };
   const word = /\b(recirc\(|recirc_id\(|recirc_id=)(0x[1-9a-f][0-9a-f]*)/g;
-  return text.replace(word, (_, name: string, id: string) => name + numbered(id));
+  // Scores of buckets are made of hashes.
+  return text
+    .replace(/^ *-> bucket \d+: score \d+\n/gm, '')
+    .replace(word, (_, name: string, id: string) => name + numbered(id));
+}
+
+/** A table with a line of headings; hash tables order stock's rows. */
+export function normalRows(text: string): string {
+  return text.split('\n').sort().join('\n');
 }
 
 export function normalTable(text: string): string {
-  return text
+  return normalRows(text.replace(/\n +tx/g, ' tx'))
     .replace(/duration=[\d.]+s/g, 'duration=')
     .replace(/\(xid=\w+\)/g, '')
     .trim();
@@ -47,6 +55,18 @@ export function normalMegaflows(text: string): string {
       .sort()
       .join('\n'),
   );
+}
+
+/**
+ * Whether two dumps of the datapath's flows have the same flows; masks may differ as in traces, and then which
+ * packets of a run meet in one flow differs too: then only what is done is compared.
+ */
+export function sameMegaflows(stock: string, ours: string): boolean {
+  const a = normalMegaflows(stock).split('\n');
+  const b = normalMegaflows(ours).split('\n');
+  const done = (lines: string[]): string =>
+    [...new Set(lines.map((line) => effects(/actions:(.*)/.exec(line)?.[1] ?? '')))].sort().join('\n\n');
+  return a.join('\n') === b.join('\n') || done(a) === done(b);
 }
 
 /** Whether two traces differ in nothing but what the list above allows. */
@@ -96,10 +116,17 @@ export function effects(actions: string): string {
   };
   for (const action of splitActions(actions)) {
     const set = /^set\((\w+)\((.*)\)\)$/.exec(action);
-    if (/^\d+$/.test(action)) run.push(`${action} with ${tags.join('+')} ${[...sets].sort().map(([k, v]) => k + v).join(' ')}`);
+    if (/^\d+$/.test(action))
+      run.push(
+        `${action} with ${tags.join('+')} ${[...sets]
+          .sort()
+          .map(([k, v]) => k + v)
+          .join(' ')}`,
+      );
     else if (action.startsWith('push_vlan(')) tags = [...tags, action];
     else if (action === 'pop_vlan' && tags.length > 0) tags = tags.slice(0, -1);
-    else if (set !== null) for (const word of set[2].split(',')) sets.set(`${set[1]}.${word.split('=')[0]}`, word);
+    else if (set !== null)
+      for (const word of set[2].split(',')) sets.set(`${set[1]}.${word.split('=')[0]}`, word);
     else if (action === 'pop_vlan') tags = ['popped'];
     else {
       flush();

@@ -23,7 +23,8 @@ export function randomActions(r: Random, o: ActionOptions): string {
   if (r.oneIn(12)) list.push('clear_actions');
   if (r.oneIn(6)) list.push(`write_actions(${r.many(1, 3, () => setAction(r, o)).join(',')})`);
   if (r.oneIn(8)) list.push(`write_metadata:${r.int(4)}${r.pick(['', '/0x3', '/0x1'])}`);
-  if (o.table + 1 < TABLES && r.oneIn(5)) list.push(`goto_table:${o.table + 1 + r.int(TABLES - o.table - 1)}`);
+  if (o.table + 1 < TABLES && r.oneIn(5))
+    list.push(`goto_table:${o.table + 1 + r.int(TABLES - o.table - 1)}`);
   return list.join(',');
 }
 
@@ -54,8 +55,10 @@ const output: Maker[] = [
   () => 'NORMAL',
   () => 'NORMAL',
   (r) => r.pick(['IN_PORT', 'FLOOD', 'ALL', 'LOCAL']),
-  (r) => `output:${r.pick(['NXM_NX_REG0[]', 'NXM_NX_REG0[0..2]', 'NXM_NX_REG1[0..15]', 'NXM_OF_IN_PORT[]', 'NXM_OF_ETH_SRC[0..2]'])}`,
-  (r) => `controller(${r.pick(['max_len=0', 'max_len=128,reason=action', 'max_len=65535,id=7', 'userdata=01.02', 'reason=invalid_ttl,max_len=65535'])})`,
+  (r) =>
+    `output:${r.pick(['NXM_NX_REG0[]', 'NXM_NX_REG0[0..2]', 'NXM_NX_REG1[0..15]', 'NXM_OF_IN_PORT[]', 'NXM_OF_ETH_SRC[0..2]'])}`,
+  (r) =>
+    `controller(${r.pick(['max_len=0', 'max_len=128,reason=action', 'max_len=65535,id=7', 'userdata=01.02', 'reason=invalid_ttl,max_len=65535'])})`,
   (r) => `output(port=${r.pick([1, 2, 3])},max_len=${r.pick([64, 100])})`,
   (r) => `enqueue:${r.pick([1, 2])}:${r.int(2)}`,
 ];
@@ -82,10 +85,13 @@ const fields: Maker[] = [
   (r) => `set_tunnel64:0x1${r.int(3)}00000000`,
   (r) => `mod_dl_src:${r.pick(MACS)}`,
   (r) => `mod_dl_dst:${r.pick(MACS)}`,
-  (r) => `set_field:${r.pick(MACS)}/${r.pick(['ff:ff:ff:00:00:00', '00:00:00:00:00:ff'])}->${r.pick(['eth_src', 'eth_dst'])}`,
+  (r) =>
+    `set_field:${r.pick(MACS)}/${r.pick(['ff:ff:ff:00:00:00', '00:00:00:00:00:ff'])}->${r.pick(['eth_src', 'eth_dst'])}`,
   (r) => `load:${r.int(4)}->NXM_OF_ETH_DST[0..${r.pick([1, 7])}]`,
-  (r) => `move:${r.pick(['NXM_OF_ETH_SRC[]->NXM_OF_ETH_DST[]', 'NXM_OF_ETH_DST[]->NXM_OF_ETH_SRC[]', 'NXM_OF_ETH_SRC[0..15]->NXM_NX_REG1[0..15]', 'NXM_NX_REG0[0..7]->NXM_OF_ETH_DST[8..15]'])}`,
-  (r) => `move:${r.pick(['NXM_OF_IN_PORT[]->NXM_NX_REG0[0..15]', 'NXM_NX_REG0[]->NXM_NX_REG1[]', 'NXM_NX_TUN_ID[0..31]->NXM_NX_REG0[]', 'OXM_OF_METADATA[0..7]->NXM_NX_REG1[0..7]', 'NXM_OF_VLAN_TCI[0..11]->NXM_NX_REG0[0..11]', 'NXM_NX_PKT_MARK[]->NXM_NX_REG0[]'])}`,
+  (r) =>
+    `move:${r.pick(['NXM_OF_ETH_SRC[]->NXM_OF_ETH_DST[]', 'NXM_OF_ETH_DST[]->NXM_OF_ETH_SRC[]', 'NXM_OF_ETH_SRC[0..15]->NXM_NX_REG1[0..15]', 'NXM_NX_REG0[0..7]->NXM_OF_ETH_DST[8..15]'])}`,
+  (r) =>
+    `move:${r.pick(['NXM_OF_IN_PORT[]->NXM_NX_REG0[0..15]', 'NXM_NX_REG0[]->NXM_NX_REG1[]', 'NXM_NX_TUN_ID[0..31]->NXM_NX_REG0[]', 'OXM_OF_METADATA[0..7]->NXM_NX_REG1[0..7]', 'NXM_OF_VLAN_TCI[0..11]->NXM_NX_REG0[0..11]', 'NXM_NX_PKT_MARK[]->NXM_NX_REG0[]'])}`,
   (r) => `load:${r.pick([1, 2, 0xffff])}->NXM_OF_IN_PORT[]`,
 ];
 
@@ -95,12 +101,17 @@ const vlan: Maker[] = [
   () => 'strip_vlan',
   (r) => `push_vlan:${r.pick(['0x8100', '0x88a8'])}`,
   (r) => `push_vlan:0x8100,set_field:${4096 + r.pick(VLANS)}->vlan_vid`,
-  (r, o) => (o.match.tagged ? `set_field:${4096 + r.pick(VLANS)}->vlan_vid` : `load:${r.pick(['0', '0x100a', '0x7014'])}->NXM_OF_VLAN_TCI[]`),
-  (r, o) => (o.match.tagged ? `set_vlan_vid:${r.pick(VLANS)}` : `load:${r.pick(VLANS)}->NXM_OF_VLAN_TCI[0..11]`),
+  (r, o) =>
+    o.match.tagged
+      ? `set_field:${4096 + r.pick(VLANS)}->vlan_vid`
+      : `load:${r.pick(['0', '0x100a', '0x7014'])}->NXM_OF_VLAN_TCI[]`,
+  (r, o) =>
+    o.match.tagged ? `set_vlan_vid:${r.pick(VLANS)}` : `load:${r.pick(VLANS)}->NXM_OF_VLAN_TCI[0..11]`,
 ];
 
 const stack: Maker[] = [
-  (r) => `push:${r.pick(['NXM_NX_REG0[]', 'NXM_OF_ETH_SRC[]', 'NXM_OF_ETH_DST[0..15]', 'NXM_OF_IN_PORT[]', 'NXM_OF_VLAN_TCI[]'])}`,
+  (r) =>
+    `push:${r.pick(['NXM_NX_REG0[]', 'NXM_OF_ETH_SRC[]', 'NXM_OF_ETH_DST[0..15]', 'NXM_OF_IN_PORT[]', 'NXM_OF_VLAN_TCI[]'])}`,
   (r) => `pop:${r.pick(['NXM_NX_REG0[]', 'NXM_NX_REG1[0..7]', 'NXM_OF_ETH_DST[]', 'NXM_OF_ETH_SRC[0..15]'])}`,
 ];
 
@@ -138,8 +149,12 @@ const ports: Maker[] = [
   (r) => `mod_tp_dst:${r.pick(PORTS)}`,
   (r, o) => `set_field:${r.pick(PORTS)}->${proto(o)}_${r.pick(['src', 'dst'])}`,
   (r, o) => `set_field:${r.int(16)}/0xf->${proto(o)}_dst`,
-  (_r, o) => (o.match.kind === 'sctp' ? 'note:07' : `move:NXM_OF_${proto(o).toUpperCase()}_SRC[]->NXM_NX_REG0[0..15]`),
-  (_r, o) => (o.match.kind === 'sctp' ? 'note:08' : `move:NXM_OF_${proto(o).toUpperCase()}_SRC[]->NXM_OF_${proto(o).toUpperCase()}_DST[]`),
+  (_r, o) =>
+    o.match.kind === 'sctp' ? 'note:07' : `move:NXM_OF_${proto(o).toUpperCase()}_SRC[]->NXM_NX_REG0[0..15]`,
+  (_r, o) =>
+    o.match.kind === 'sctp'
+      ? 'note:08'
+      : `move:NXM_OF_${proto(o).toUpperCase()}_SRC[]->NXM_OF_${proto(o).toUpperCase()}_DST[]`,
 ];
 
 const arp: Maker[] = [
@@ -158,17 +173,31 @@ const mpls: Maker[] = [
   (r) => `set_mpls_ttl:${r.pick([1, 64])}`,
 ];
 
-const HASHES = ['eth_src', 'symmetric_l4', 'symmetric_l3l4', 'symmetric_l3l4+udp', 'nw_src', 'nw_dst', 'symmetric_l3'];
+const HASHES = [
+  'eth_src',
+  'symmetric_l4',
+  'symmetric_l3l4',
+  'symmetric_l3l4+udp',
+  'nw_src',
+  'nw_dst',
+  'symmetric_l3',
+];
 const rare: Maker[] = [
-  (r) => `multipath(${r.pick(HASHES)},${r.int(60)},${r.pick(['modulo_n', 'hash_threshold', 'hrw', 'iter_hash'])},${r.pick([1, 2, 3, 7])},${r.int(3)},NXM_NX_REG${r.int(2)}[${r.pick(['0..3', '', '8..15'])}])`,
-  (r) => `bundle(${r.pick(HASHES)},${r.int(60)},${r.pick(['hrw', 'active_backup'])},ofport,members:${r.pick(['1,2,3', '9,2', '9', '4,5'])})`,
-  (r) => `bundle_load(${r.pick(HASHES)},${r.int(60)},${r.pick(['hrw', 'active_backup'])},ofport,NXM_NX_REG0[0..15],members:${r.pick(['1,2,3', '9,2', '4,5'])})`,
+  (r) =>
+    `multipath(${r.pick(HASHES)},${r.int(60)},${r.pick(['modulo_n', 'hash_threshold', 'hrw', 'iter_hash'])},${r.pick([1, 2, 3, 7])},${r.int(3)},NXM_NX_REG${r.int(2)}[${r.pick(['0..3', '', '8..15'])}])`,
+  (r) =>
+    `bundle(${r.pick(HASHES)},${r.int(60)},${r.pick(['hrw', 'active_backup'])},ofport,members:${r.pick(['1,2,3', '9,2', '9', '4,5'])})`,
+  (r) =>
+    `bundle_load(${r.pick(HASHES)},${r.int(60)},${r.pick(['hrw', 'active_backup'])},ofport,NXM_NX_REG0[0..15],members:${r.pick(['1,2,3', '9,2', '4,5'])})`,
   (r) => `check_pkt_larger(${r.pick([60, 100, 1500])})->NXM_NX_REG0[${r.int(3)}]`,
   (r) => `push_mpls:${r.pick(['0x8847', '0x8848'])}`,
-  (r) => `learn(table=${1 + r.int(TABLES - 1)},priority=${r.pick([5, 50])},NXM_OF_ETH_DST[]=NXM_OF_ETH_SRC[],output:NXM_OF_IN_PORT[])`,
+  (r) =>
+    `learn(table=${1 + r.int(TABLES - 1)},priority=${r.pick([5, 50])},NXM_OF_ETH_DST[]=NXM_OF_ETH_SRC[],output:NXM_OF_IN_PORT[])`,
   (r) => `learn(table=${1 + r.int(TABLES - 1)},NXM_OF_VLAN_TCI[0..11],load:${r.int(4)}->NXM_NX_REG0[0..7])`,
-  (r) => `learn(table=${1 + r.int(TABLES - 1)},hard_timeout=60,cookie=0x77,in_port=2,load:NXM_OF_IN_PORT[]->NXM_NX_REG1[0..15],output:NXM_NX_REG0[0..15])`,
-  (r) => `learn(table=${1 + r.int(TABLES - 1)},limit=2,NXM_OF_ETH_SRC[],load:NXM_OF_ETH_DST[0..15]->NXM_NX_REG0[16..31])`,
+  (r) =>
+    `learn(table=${1 + r.int(TABLES - 1)},hard_timeout=60,cookie=0x77,in_port=2,load:NXM_OF_IN_PORT[]->NXM_NX_REG1[0..15],output:NXM_NX_REG0[0..15])`,
+  (r) =>
+    `learn(table=${1 + r.int(TABLES - 1)},limit=2,NXM_OF_ETH_SRC[],load:NXM_OF_ETH_DST[0..15]->NXM_NX_REG0[16..31])`,
   () => 'dec_nsh_ttl,note:01',
   (r) => `delete_field:tun_metadata${r.int(2)}`,
   () => 'debug_slow',
@@ -178,7 +207,17 @@ const rare: Maker[] = [
 
 /** What `write_actions` gathers: in an action set, one of each. */
 function setAction(r: Random, o: ActionOptions): string {
-  const choices = [`output:${r.pick([1, 2, 3, 4])}`, `output:${r.pick([1, 5, 6])}`, `mod_dl_dst:${r.pick(MACS)}`, `set_field:${r.int(4)}->reg0`, `load:1->NXM_NX_REG0[2]`, 'push_vlan:0x8100', 'strip_vlan', 'resubmit(,3)', 'set_queue:1'];
+  const choices = [
+    `output:${r.pick([1, 2, 3, 4])}`,
+    `output:${r.pick([1, 5, 6])}`,
+    `mod_dl_dst:${r.pick(MACS)}`,
+    `set_field:${r.int(4)}->reg0`,
+    `load:1->NXM_NX_REG0[2]`,
+    'push_vlan:0x8100',
+    'strip_vlan',
+    'resubmit(,3)',
+    'set_queue:1',
+  ];
   if (isIp4(o.match.kind)) choices.push(`mod_nw_src:${r.pick(IPS)}`, 'dec_ttl');
   if (o.groups.length > 0) choices.push(`group:${r.pick(o.groups)}`);
   return r.pick(choices);

@@ -132,7 +132,8 @@ class Control {
     socket.on('data', (chunk: string) => this.#receive(chunk));
     socket.on('error', () => socket.destroy());
     socket.on('close', () => {
-      for (const { reject } of this.#waiting.values()) reject(new Error('the switch closed its control connection'));
+      for (const { reject } of this.#waiting.values())
+        reject(new Error('the switch closed its control connection'));
       this.#waiting.clear();
     });
   }

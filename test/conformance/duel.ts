@@ -3,7 +3,15 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { composePacket } from '../../src/datapath/packet/compose.ts';
 import { parseMatch } from '../../src/flow/match-parse.ts';
-import { normalCounters, normalMegaflows, normalTable, normalTrace, sameTrace } from './accepted.ts';
+import {
+  normalCounters,
+  normalMegaflows,
+  normalRows,
+  normalTable,
+  normalTrace,
+  sameMegaflows,
+  sameTrace,
+} from './accepted.ts';
 import { Daemons } from './daemons.ts';
 import { randomMetadata, randomPacket } from './packets.ts';
 import type { Random } from './random.ts';
@@ -59,7 +67,10 @@ export class Duel {
     const tables = this.#load(randomTables(r));
     this.counts.tables++;
     this.counts.flows += tables.flows.length;
-    const queries = Array.from({ length: size.traces }, () => randomPacket(r) + (r.oneIn(3) ? randomMetadata(r) : ''));
+    const queries = Array.from(
+      { length: size.traces },
+      () => randomPacket(r) + (r.oneIn(3) ? randomMetadata(r) : ''),
+    );
     await this.#traces(tables, queries);
     const packets = Array.from({ length: size.packets }, () => randomPacket(r));
     await this.#receive(tables, packets);
@@ -96,13 +107,17 @@ export class Duel {
 
   /** Halves a list that is refused until single flows are. */
   #loadFlows(flows: readonly string[], tables: Tables): string[] {
-    if (flows.length === 0 || this.#refused('add-flows', flows, { ...tables, flows }) === false) return [...flows];
+    if (flows.length === 0 || this.#refused('add-flows', flows, { ...tables, flows }) === false)
+      return [...flows];
     if (flows.length === 1) {
       this.counts.refusals++;
       return [];
     }
     const middle = flows.length >> 1;
-    return [...this.#loadFlows(flows.slice(0, middle), tables), ...this.#loadFlows(flows.slice(middle), tables)];
+    return [
+      ...this.#loadFlows(flows.slice(0, middle), tables),
+      ...this.#loadFlows(flows.slice(middle), tables),
+    ];
   }
 
   /** False if both switches took the lines, else what stock said. */
@@ -114,13 +129,37 @@ export class Duel {
       const { status, stderr } = side.run('ovs-ofctl', ...version, command, 'br0', file);
       return status === 0 ? '' : stderr.replaceAll(side.dir, 'DIR').replace(/^\d{4}-\d\d-\d\dT[^|]*\|/gm, '');
     });
-    this.#note(command, command === 'add-flows' ? { ...tables, flows: lines } : { groups: lines, flows: [] }, [], stock, ours);
+    this.#note(
+      command,
+      command === 'add-flows' ? { ...tables, flows: lines } : { groups: lines, flows: [] },
+      [],
+      stock,
+      ours,
+    );
     if (stock === '' && ours === '') return false;
     if (stock === '' || ours === '') {
       // One took it: neither shall have it.
       const side = stock === '' ? this.#stock : this.#ours;
-      if (command === 'add-groups') side.run('ovs-ofctl', '-O', 'OpenFlow15', 'del-groups', 'br0', `group_id=${/group_id=(\d+)/.exec(lines[0])?.[1]}`);
-      else if (lines.length === 1) side.run('ovs-ofctl', '--strict', 'del-flows', 'br0', lines[0].replace(/,?(actions=.*|cookie=\w+|idle_timeout=\d+|hard_timeout=\d+|send_flow_rem|importance=\d+|reset_counts|no_packet_counts)/g, ''));
+      if (command === 'add-groups')
+        side.run(
+          'ovs-ofctl',
+          '-O',
+          'OpenFlow15',
+          'del-groups',
+          'br0',
+          `group_id=${/group_id=(\d+)/.exec(lines[0])?.[1]}`,
+        );
+      else if (lines.length === 1)
+        side.run(
+          'ovs-ofctl',
+          '--strict',
+          'del-flows',
+          'br0',
+          lines[0].replace(
+            /,?(actions=.*|cookie=\w+|idle_timeout=\d+|hard_timeout=\d+|send_flow_rem|importance=\d+|reset_counts|no_packet_counts)/g,
+            '',
+          ),
+        );
       else side.run('ovs-ofctl', 'del-flows', 'br0');
     }
     return stock === '' ? ours : stock;
@@ -143,13 +182,18 @@ export class Duel {
       const [stock, ours] = await this.#trace(query);
       this.counts.traces++;
       if (sameTrace(stock, ours)) continue;
-      if (before.length > 0 || shrunk++ >= MAX_SHRUNK) this.#note('trace', tables, [...before, query], stock, ours);
+      if (before.length > 0 || shrunk++ >= MAX_SHRUNK)
+        this.#note('trace', tables, [...before, query], stock, ours);
       else await this.#shrink(tables, query);
     }
   }
 
   async #trace(query: string): Promise<[string, string]> {
-    const texts = await Promise.all(this.#sides().map((side) => side.appctl('ofproto/trace', 'br0', query)));
+    const texts = await Promise.all(
+      this.#sides().map((side) =>
+        side.appctl('ofproto/trace', ...(query.startsWith('br1 ') ? query.split(' ') : ['br0', query])),
+      ),
+    );
     const [stock, ours] = texts.map(normalTrace);
     return [stock, ours];
   }
@@ -200,19 +244,26 @@ export class Duel {
         await side.appctl('version');
       }
     }
-    const note = (what: string, texts: readonly string[]): void => this.#note(what, tables, packets, texts[0], texts[1]);
+    const note = (what: string, texts: readonly string[]): void =>
+      this.#note(what, tables, packets, texts[0], texts[1]);
     await sleep(20);
     const megaflows = await this.#ask((side) => side.appctl('dpctl/dump-flows'));
-    note('megaflows', megaflows.map(normalMegaflows));
-    note('fdb', await this.#ask((side) => side.appctl('fdb/show', 'br0')));
-    note('fdb br1', await this.#ask((side) => side.appctl('fdb/show', 'br1')));
+    if (!sameMegaflows(megaflows[0], megaflows[1])) note('megaflows', megaflows.map(normalMegaflows));
+    for (const bridge of ['br0', 'br1']) {
+      const stations = await this.#ask((side) => side.appctl('fdb/show', bridge));
+      note(`fdb ${bridge}`, stations.map(normalRows));
+    }
     await this.#ask((side) => side.appctl('time/warp', '1000'));
     await this.#ask((side) => side.appctl('revalidator/wait'));
     for (const bridge of ['br0', 'br1']) {
-      const dumps = await this.#ask((side) => side.must('ovs-ofctl', '-O', 'OpenFlow15', 'dump-flows', bridge));
+      const dumps = await this.#ask((side) =>
+        side.must('ovs-ofctl', '-O', 'OpenFlow15', 'dump-flows', bridge),
+      );
       note(`counters ${bridge}`, dumps.map(normalCounters));
     }
-    const groups = await this.#ask((side) => side.must('ovs-ofctl', '-O', 'OpenFlow15', 'dump-group-stats', 'br0'));
+    const groups = await this.#ask((side) =>
+      side.must('ovs-ofctl', '-O', 'OpenFlow15', 'dump-group-stats', 'br0'),
+    );
     note('groups', groups.map(normalTable));
     for (const port of DEVICES) {
       const sent = this.#sides().map((side) => side.sent(port));
@@ -220,7 +271,10 @@ export class Duel {
         await sleep(20);
         this.#sides().forEach((side, n) => void sent[n].push(...side.sent(port)));
       }
-      note(`sent by ${port}`, sent.map((list) => list.join('\n')));
+      note(
+        `sent by ${port}`,
+        sent.map((list) => list.join('\n')),
+      );
     }
     const ports = await this.#ask((side) => side.must('ovs-ofctl', 'dump-ports', 'br0'));
     note('ports', ports.map(normalTable));
@@ -240,9 +294,13 @@ export function describe(difference: Difference): string {
   if (what === 'trace' || what.startsWith('add')) lines.push(...tables.groups, ...tables.flows);
   lines.push(...packets.slice(-1));
   const only = (from: string[], other: string[], sign: string): string[] =>
-    from.filter((line) => !other.includes(line)).slice(0, 12).map((line) => `${sign} ${line}`);
+    from
+      .filter((line) => !other.includes(line))
+      .slice(0, 12)
+      .map((line) => `${sign} ${line}`);
   lines.push(...only(a, b, 'stock:'), ...only(b, a, 'ours: '));
-  if (lines.every((line) => !/^(stock|ours)/.test(line))) lines.push(`same lines in another order:\n${stock}\n${ours}`);
+  if (lines.every((line) => !/^(stock|ours)/.test(line)))
+    lines.push(`same lines in another order:\n${stock}\n${ours}`);
   return lines.join('\n');
 }
 

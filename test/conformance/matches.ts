@@ -1,4 +1,17 @@
-import { hasPorts, IN_PORTS, IP6S, IPS, isIp4, isIp6, KIND_WORDS, KINDS, type Kind, MACS, PORTS, VLANS } from './packets.ts';
+import {
+  hasPorts,
+  IN_PORTS,
+  IP6S,
+  IPS,
+  isIp4,
+  isIp6,
+  KIND_WORDS,
+  KINDS,
+  type Kind,
+  MACS,
+  PORTS,
+  VLANS,
+} from './packets.ts';
 import type { Random } from './random.ts';
 
 /** A match and what it says of the packets that it takes, so that actions can keep to their prerequisites. */
@@ -46,7 +59,8 @@ function ip6Word(r: Random, field: string): string {
   return `${field}=${r.pick(IP6S)}${r.pick(['', '', '/16', '/64', '/127', '/ffff::ff'])}`;
 }
 
-const masked = (r: Random, value: number, mask: string): string => (r.oneIn(3) ? `${value}/${mask}` : `${value}`);
+const masked = (r: Random, value: number, mask: string): string =>
+  r.oneIn(3) ? `${value}/${mask}` : `${value}`;
 
 function general(r: Random): string[] {
   return [
@@ -69,7 +83,8 @@ function general(r: Random): string[] {
 function ofKind(r: Random, kind: Kind): string[] {
   const words: string[] = [];
   if (isIp4(kind)) words.push(ipWord(r, 'nw_src'), ipWord(r, 'nw_dst'));
-  if (isIp6(kind)) words.push(ip6Word(r, 'ipv6_src'), ip6Word(r, 'ipv6_dst'), `ipv6_label=${masked(r, 5, '0x7')}`);
+  if (isIp6(kind))
+    words.push(ip6Word(r, 'ipv6_src'), ip6Word(r, 'ipv6_dst'), `ipv6_label=${masked(r, 5, '0x7')}`);
   if (isIp4(kind) || isIp6(kind)) {
     words.push(
       `nw_tos=${r.pick([0, 32, 184])}`,
@@ -81,7 +96,8 @@ function ofKind(r: Random, kind: Kind): string[] {
   if (kind === 'ip') words.push(`nw_proto=${r.pick([1, 2, 6, 17, 50])}`);
   if (kind === 'ipv6') words.push(`nw_proto=${r.pick([6, 17, 58])}`);
   if (hasPorts(kind)) words.push(portWord(r, 'tp_src'), portWord(r, 'tp_dst'));
-  if (kind === 'tcp' || kind === 'tcp6') words.push(`tcp_flags=${r.pick(['+syn', '-ack', '+fin-syn', '0x12/0x12', '0'])}`);
+  if (kind === 'tcp' || kind === 'tcp6')
+    words.push(`tcp_flags=${r.pick(['+syn', '-ack', '+fin-syn', '0x12/0x12', '0'])}`);
   if (kind === 'icmp') words.push(`icmp_type=${r.pick([0, 3, 8])}`, `icmp_code=${r.int(2)}`);
   if (kind === 'icmp6') words.push(`icmp_type=${r.pick([1, 128, 129, 135])}`, `icmp_code=${r.int(2)}`);
   if (kind === 'nd') words.push(ip6Word(r, 'nd_target'), macWord(r, 'nd_sll'));
@@ -89,7 +105,13 @@ function ofKind(r: Random, kind: Kind): string[] {
     words.push(`arp_op=${r.pick([1, 2, 3])}`, ipWord(r, 'arp_spa'), ipWord(r, 'arp_tpa'));
     words.push(macWord(r, 'arp_sha'), macWord(r, 'arp_tha'));
   }
-  if (kind === 'mpls') words.push(`mpls_label=${r.pick([0, 7, 100])}`, `mpls_tc=${r.int(8)}`, `mpls_bos=${r.int(2)}`, `mpls_ttl=${r.pick([1, 64])}`);
+  if (kind === 'mpls')
+    words.push(
+      `mpls_label=${r.pick([0, 7, 100])}`,
+      `mpls_tc=${r.int(8)}`,
+      `mpls_bos=${r.int(2)}`,
+      `mpls_ttl=${r.pick([1, 64])}`,
+    );
   return words;
 }
 

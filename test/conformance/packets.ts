@@ -67,7 +67,11 @@ export function randomPacket(r: Random): string {
   const tags = r.pick([0, 0, 0, 1, 1, 1, 2]);
   if (tags > 0) words.push(`dl_vlan=${r.pick(VLANS)}`, `dl_vlan_pcp=${r.pick([0, 0, 3, 7])}`);
   if (isIp4(kind) || isIp6(kind)) {
-    words.push(`nw_tos=${r.pick([0, 32, 184])}`, `nw_ecn=${r.int(4)}`, `nw_ttl=${r.pick([0, 1, 2, 64, 255])}`);
+    words.push(
+      `nw_tos=${r.pick([0, 32, 184])}`,
+      `nw_ecn=${r.int(4)}`,
+      `nw_ttl=${r.pick([0, 1, 2, 64, 255])}`,
+    );
     words.push(...addresses(r, kind));
     if (r.oneIn(8)) words.push(`ip_frag=${r.pick(['first', 'later'])}`);
   }
@@ -77,20 +81,37 @@ export function randomPacket(r: Random): string {
   if (hasPorts(kind) && !later) words.push(`${proto}_src=${r.pick(PORTS)}`, `${proto}_dst=${r.pick(PORTS)}`);
   if (proto === 'tcp' && !later) words.push(`tcp_flags=${r.pick([1, 2, 4, 16, 17, 18])}`);
   if (kind === 'icmp' && !later) words.push(`icmp_type=${r.pick([0, 3, 8])}`, `icmp_code=${r.pick([0, 1])}`);
-  if (kind === 'icmp6' && !later) words.push(`icmpv6_type=${r.pick([1, 128, 129])}`, `icmpv6_code=${r.pick([0, 1])}`);
+  if (kind === 'icmp6' && !later)
+    words.push(`icmpv6_type=${r.pick([1, 128, 129])}`, `icmpv6_code=${r.pick([0, 1])}`);
   if (kind === 'nd' && !later) words.push(`nd_target=${r.pick(IP6S)}`, `nd_sll=${r.pick(MACS)}`);
   if (kind === 'arp') {
     words.push(`arp_op=${r.pick([1, 2])}`, `arp_spa=${r.pick(IPS)}`, `arp_tpa=${r.pick(IPS)}`);
     words.push(`arp_sha=${r.pick(MACS)}`, `arp_tha=${r.pick(MACS)}`);
   }
-  if (kind === 'mpls') words.push(`mpls_label=${r.pick([0, 7, 100])}`, `mpls_tc=${r.int(8)}`, `mpls_bos=${r.int(2)}`, `mpls_ttl=${r.pick([1, 64])}`);
+  if (kind === 'mpls')
+    words.push(
+      `mpls_label=${r.pick([0, 7, 100])}`,
+      `mpls_tc=${r.int(8)}`,
+      `mpls_bos=${r.int(2)}`,
+      `mpls_ttl=${r.pick([1, 64])}`,
+    );
   return words.join(',');
 }
 
 /** Words that only `ofproto/trace` can give a packet: what no wire carries. */
 export function randomMetadata(r: Random): string {
-  const all = [`metadata=${r.int(4)}`, `reg0=${r.int(4)}`, `reg1=${r.int(8)}`, `tun_id=${r.int(3)}`, `pkt_mark=${r.int(3)}`, `skb_priority=${r.int(3)}`];
-  return r.some(all, 2).map((word) => `,${word}`).join('');
+  const all = [
+    `metadata=${r.int(4)}`,
+    `reg0=${r.int(4)}`,
+    `reg1=${r.int(8)}`,
+    `tun_id=${r.int(3)}`,
+    `pkt_mark=${r.int(3)}`,
+    `skb_priority=${r.int(3)}`,
+  ];
+  return r
+    .some(all, 2)
+    .map((word) => `,${word}`)
+    .join('');
 }
 
 function addresses(r: Random, kind: Kind): string[] {

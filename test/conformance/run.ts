@@ -1,4 +1,4 @@
-import { describe, Duel, save } from './duel.ts';
+import { Duel, describe, save } from './duel.ts';
 import { Random } from './random.ts';
 import { SETUPS } from './setups.ts';
 
@@ -18,7 +18,11 @@ for (let number = 0; number < SETUPS; number++) {
     for (let i = 0; i < rounds; i++) await duel.round(r, { traces: 100, packets: 20 });
   } finally {
     duel.stop();
-    console.log(`seed ${seed}, setup ${number}:`, JSON.stringify(duel.counts), `${duel.differences.length} differences`);
+    console.log(
+      `seed ${seed}, setup ${number}:`,
+      JSON.stringify(duel.counts),
+      `${duel.differences.length} differences`,
+    );
     for (const difference of duel.differences) {
       console.log(describe(difference));
       if (keep !== undefined) save(difference, keep, `${total}.json`);

@@ -10,7 +10,10 @@ export interface Tables {
 /** Flows in six tables, and the groups that they name. */
 export function randomTables(r: Random): Tables {
   const numbers = r.oneIn(2) ? [] : [1, 2, 3, 4];
-  return { groups: numbers.map((n) => randomGroup(r, n)), flows: r.many(5, 30, () => randomFlow(r, numbers)).flat() };
+  return {
+    groups: numbers.map((n) => randomGroup(r, n)),
+    flows: r.many(5, 30, () => randomFlow(r, numbers)).flat(),
+  };
 }
 
 function randomFlow(r: Random, groups: readonly number[]): string[] {
@@ -18,7 +21,9 @@ function randomFlow(r: Random, groups: readonly number[]): string[] {
   if (r.oneIn(16)) return conjunction(r, table);
   const match = r.oneIn(5) ? { text: '', kind: 'eth' as const, tagged: false } : randomMatch(r);
   const head = `table=${table},priority=${r.pick([0, 1, 5, 5, 50, 50, 65535])}${r.oneIn(6) ? `,cookie=0x${r.int(16).toString(16)}` : ''}`;
-  const extra = r.oneIn(20) ? `,${r.pick(['idle_timeout=60', 'hard_timeout=600', 'send_flow_rem', 'importance=5', 'reset_counts', 'no_packet_counts'])}` : '';
+  const extra = r.oneIn(20)
+    ? `,${r.pick(['idle_timeout=60', 'hard_timeout=600', 'send_flow_rem', 'importance=5', 'reset_counts', 'no_packet_counts'])}`
+    : '';
   const actions = r.oneIn(12) ? 'drop' : randomActions(r, { match, table, groups, depth: 2 });
   return [`${head}${extra}${match.text === '' ? '' : `,${match.text}`},actions=${actions}`];
 }
@@ -37,13 +42,30 @@ function conjunction(r: Random, table: number): string[] {
 }
 
 function bucketActions(r: Random): string {
-  const choices = ['output:1', 'output:2', 'output:3', 'output:4', 'output:6', 'mod_vlan_vid:10,output:1', 'mod_dl_dst:02:00:00:00:00:02,output:2', 'set_field:3->reg0,resubmit(,2)', 'resubmit(,3)', 'NORMAL', 'IN_PORT', 'strip_vlan,output:3', 'load:2->NXM_NX_REG1[],output:5'];
+  const choices = [
+    'output:1',
+    'output:2',
+    'output:3',
+    'output:4',
+    'output:6',
+    'mod_vlan_vid:10,output:1',
+    'mod_dl_dst:02:00:00:00:00:02,output:2',
+    'set_field:3->reg0,resubmit(,2)',
+    'resubmit(,3)',
+    'NORMAL',
+    'IN_PORT',
+    'strip_vlan,output:3',
+    'load:2->NXM_NX_REG1[],output:5',
+  ];
   return r.pick(choices);
 }
 
 function randomGroup(r: Random, n: number): string {
   const buckets = (extra: (i: number) => string): string =>
-    r.many(1, 3, () => '').map((_, i) => `,bucket=bucket_id:${i}${extra(i)},${bucketActions(r)}`).join('');
+    r
+      .many(1, 3, () => '')
+      .map((_, i) => `,bucket=bucket_id:${i}${extra(i)},${bucketActions(r)}`)
+      .join('');
   switch (r.int(5)) {
     case 0:
       return `group_id=${n},type=indirect,bucket=${bucketActions(r)}`;

@@ -3,7 +3,7 @@ import type { ActionOf } from '../../../openflow/actions/types.ts';
 import { runActionSet } from '../action-set.ts';
 import type { XlateContext } from '../context.ts';
 import { finishFreezing } from '../freeze.ts';
-import { loadSubfield, reportSubfield } from './field.ts';
+import { loadSubfield } from './field.ts';
 import type { ActionPlace, Outcome } from './translator.ts';
 
 /**
@@ -35,13 +35,9 @@ export function translateCheckPktLarger(
     ctx.actionSet = [...saved.actionSet];
     ctx.actions = [];
     loadSubfield(ctx, action.dst, larger ? 1n : 0n);
-    const node = ctx.report('action', larger ? 'if packet is larger:' : 'if packet is not larger:');
-    ctx.below(node, () => {
-      reportSubfield(ctx, action.dst);
-      ctx.run(ctx, rest, true, place.bucket);
-      if (!ctx.freezing) runActionSet(ctx);
-      if (ctx.freezing) finishFreezing(ctx);
-    });
+    ctx.run(ctx, rest, true, false);
+    if (!ctx.freezing) runActionSet(ctx);
+    if (ctx.freezing) finishFreezing(ctx);
     const actions = ctx.actions;
     Object.assign(ctx, saved);
     return actions;

@@ -9,8 +9,10 @@ import {
   setTunMetadataPresent,
   writeSubfield,
 } from '../../../flow/field-access.ts';
+import { formatFieldText } from '../../../flow/field-text.ts';
 import { W_METADATA } from '../../../flow/layout.ts';
 import { prerequisitesMet } from '../../../flow/prerequisites.ts';
+import { formatSubfield } from '../../../flow/subfield-text.ts';
 import type { ActionOf } from '../../../openflow/actions/types.ts';
 import type { XlateContext } from '../context.ts';
 import type { Outcome } from './translator.ts';
@@ -50,10 +52,9 @@ export function loadSubfield(ctx: XlateContext, dst: Subfield, value: bigint): v
 
 export function reportSubfield(ctx: XlateContext, sf: Subfield): void {
   ctx.report('detail', () => {
-    const name = sf.field.name;
-    const range =
-      sf.bits === sf.field.bits ? '' : sf.bits === 1 ? `[${sf.ofs}]` : `[${sf.ofs}..${sf.ofs + sf.bits - 1}]`;
-    return `${name}${range} is now 0x${readSubfield(ctx.flow, sf).toString(16)}`;
+    const value = readSubfield(ctx.flow, sf);
+    const whole = sf.ofs === 0 && sf.bits >= sf.field.bits;
+    return `${formatSubfield(sf)} is now ${whole ? formatFieldText(sf.field, value) : `0x${value.toString(16)}`}`;
   });
 }
 

@@ -1,4 +1,5 @@
 import { W_DP_HASH } from '../../../flow/layout.ts';
+import { formatPort } from '../../../flow/port-text.ts';
 import { executeActionSet } from '../../../openflow/actions/action-set.ts';
 import type { ActionOf } from '../../../openflow/actions/types.ts';
 import { OFPG_ANY, OFPP_ANY, PS_LIVE } from '../../../openflow/constants.ts';
@@ -32,7 +33,7 @@ function runGroup(ctx: XlateContext, group: Group, last: boolean): void {
       credit(ctx, group, null);
       break;
     case 'ff': {
-      const index = group.buckets.findIndex((bucket) => isAlive(ctx, bucket, 0));
+      const index = firstLive(ctx, group, 0);
       runChosen(ctx, group, index, last);
       break;
     }
@@ -80,6 +81,24 @@ function runBucket(ctx: XlateContext, bucket: Bucket, last: boolean): void {
   if (ctx.error === 'too-many-mpls-labels' || ctx.error === 'unsupported-packet-type') ctx.error = 'ok';
 }
 
+function firstLive(ctx: XlateContext, group: Group, depth: number): number {
+  return group.buckets.findIndex((bucket) => {
+    const alive = isAlive(ctx, bucket, depth);
+    if (!alive) reportDead(ctx, bucket);
+    return alive;
+  });
+}
+
+function reportDead(ctx: XlateContext, bucket: Bucket): void {
+  ctx.report('detail', () => {
+    const watched: string[] = [];
+    if (bucket.watchPort !== OFPP_ANY) watched.push(`port ${formatPort(bucket.watchPort)}`);
+    // Upstream calls the group a port too, and its text is what tools know.
+    if (bucket.watchGroup !== OFPG_ANY) watched.push(`port ${bucket.watchGroup}`);
+    return `bucket ${bucket.id}: not live due to ${watched.join(' and ')}`;
+  });
+}
+
 function isAlive(ctx: XlateContext, bucket: Bucket, depth: number): boolean {
   if (bucket.watchPort === OFPP_ANY && bucket.watchGroup === OFPG_ANY) return true;
   const port = ctx.port(bucket.watchPort);
@@ -87,7 +106,7 @@ function isAlive(ctx: XlateContext, bucket: Bucket, depth: number): boolean {
   // Groups may watch each other in a circle.
   if (bucket.watchGroup === OFPG_ANY || depth > MAX_DEPTH) return false;
   const group = ctx.ofproto.group(bucket.watchGroup);
-  return group?.buckets.some((each) => isAlive(ctx, each, depth + 1)) ?? false;
+  return group !== undefined && firstLive(ctx, group, depth + 1) >= 0;
 }
 
 /** Slots that hashes are folded to: as many megaflows as this may come from one group, no more. */
@@ -129,7 +148,10 @@ function bestBucket(ctx: XlateContext, group: Group, hash: number): number {
   let best = -1;
   let bestScore = Number.NEGATIVE_INFINITY;
   group.buckets.forEach((bucket, i) => {
-    if (bucket.weight === 0 || !isAlive(ctx, bucket, 0)) return;
+    if (bucket.weight === 0 || !isAlive(ctx, bucket, 0)) {
+      reportDead(ctx, bucket);
+      return;
+    }
     const draw = (mix(hash ^ Math.imul(bucket.id + 1, 0x9e3779b1)) + 1) / 0x100000001;
     const score = bucket.weight / -Math.log(draw);
     if (score > bestScore) {

@@ -6,7 +6,7 @@ import type { Action, ActionOf, LearnAction } from '../../../openflow/actions/ty
 import type { LearnedFlow } from '../../ofproto/ofproto.ts';
 import { IPPROTO_TCP, nwProto, seeProto } from '../bits.ts';
 import type { XlateContext } from '../context.ts';
-import { loadSubfield } from './field.ts';
+import { loadSubfield, reportSubfield } from './field.ts';
 import type { Outcome } from './translator.ts';
 
 /** learn: makes a flow out of the packet's fields, and keeps it alive while packets come. */
@@ -17,17 +17,21 @@ export function translateLearn(ctx: XlateContext, action: ActionOf<'learn'>): Ou
       maskSubfield(ctx.wc, spec.src);
     }
   }
+  if (!ctx.input.effects && ctx.input.cache === undefined) {
+    ctx.report('warn', 'suppressing side effects, so learn action ignored');
+    return 'next';
+  }
   const learned = learnedFlow(ctx, action);
-  if (ctx.tracing) ctx.report('detail', () => `learned flow: ${ctx.ofproto.describeLearned(learned)}`);
+  ctx.report('detail', () => ctx.ofproto.describeLearned(learned));
   const { ofproto } = ctx;
   let success = true;
   if (ctx.input.effects) success = ofproto.learn(learned);
   ctx.remember({ type: 'learn', apply: () => void ofproto.learn(learned) });
   if (action.resultDst !== null) {
-    if (action.limit !== 0) {
-      loadSubfield(ctx, action.resultDst, success ? 1n : 0n);
-    }
+    loadSubfield(ctx, action.resultDst, success ? 1n : 0n);
+    reportSubfield(ctx, action.resultDst);
   }
+  if (!success) ctx.report('detail', 'Limit exceeded, learn failed');
   return 'next';
 }
 

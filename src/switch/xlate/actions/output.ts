@@ -1,5 +1,6 @@
 import { maskSubfield, readSubfield32 } from '../../../flow/field-access.ts';
 import { W_SKB_PRIORITY } from '../../../flow/layout.ts';
+import { formatPort } from '../../../flow/port-text.ts';
 import type { ActionOf } from '../../../openflow/actions/types.ts';
 import {
   OFPP_ALL,
@@ -101,7 +102,7 @@ export function translateOutputTrunc(
     case OFPP_ALL:
     case OFPP_CONTROLLER:
     case OFPP_NONE:
-      ctx.report('warn', 'output_trunc does not support this reserved port');
+      ctx.report('warn', () => `output_trunc does not support port: ${formatPort(port)}`);
       return 'next';
   }
   const target = port === OFPP_IN_PORT ? ctx.inPort : port;
@@ -109,16 +110,11 @@ export function translateOutputTrunc(
     ctx.report('warn', 'skipping output to input port');
     return 'next';
   }
-  const device = ctx.port(target);
-  if (device === undefined) {
-    ctx.report('warn', 'Nonexistent output port');
+  // The device cuts what the next output sends; behind a patch port nobody knows which that is.
+  if ((ctx.port(port)?.dpPort ?? null) === null) {
+    ctx.reportError(`output_trunc does not support patch port ${formatPort(port)}`);
     return 'next';
   }
-  if (device.peer !== null) {
-    ctx.report('warn', () => `output_trunc does not support patch port ${target}`);
-    return 'next';
-  }
-  ctx.commit();
   ctx.actions.push({ type: 'trunc', maxLen });
   outputToPort(ctx, target, place.last, true);
   return 'next';
@@ -149,15 +145,16 @@ export function translateEnqueue(
 export function translateSetQueue(ctx: XlateContext, action: ActionOf<'set_queue'>): Outcome {
   ctx.wc[W_SKB_PRIORITY] = 0xffffffff;
   const priority = ctx.ofproto.queuePriority(OFPP_NONE, action.queue);
-  if (priority !== null) {
-    ctx.flow[W_SKB_PRIORITY] = priority;
-    ctx.report('detail', () => `queue = 0x${priority.toString(16)}`);
-  }
+  if (priority !== null) ctx.flow[W_SKB_PRIORITY] = priority;
   return 'next';
 }
 
 export function translatePopQueue(ctx: XlateContext): Outcome {
   ctx.wc[W_SKB_PRIORITY] = 0xffffffff;
-  ctx.flow[W_SKB_PRIORITY] = ctx.origSkbPriority;
+  const priority = ctx.origSkbPriority;
+  if (ctx.flow[W_SKB_PRIORITY] === priority) return 'next';
+  ctx.flow[W_SKB_PRIORITY] = priority;
+  // Text as C's `%#x` gives it: zero has no prefix.
+  ctx.report('detail', () => `queue = ${priority === 0 ? '0' : `0x${priority.toString(16)}`}`);
   return 'next';
 }

@@ -1,4 +1,5 @@
 import { W_ACTSET_OUTPUT } from '../../../flow/layout.ts';
+import { executeActionSet } from '../../../openflow/actions/action-set.ts';
 import type { ActionOf } from '../../../openflow/actions/types.ts';
 import { OFPP_IN_PORT, OFPP_UNSET } from '../../../openflow/constants.ts';
 import { writeActions } from '../action-set.ts';
@@ -69,12 +70,22 @@ export function translateClone(ctx: XlateContext, action: ActionOf<'clone'>, pla
 
 export function translateWriteActions(ctx: XlateContext, action: ActionOf<'write_actions'>): Outcome {
   writeActions(ctx, action.actions);
-  ctx.report('detail', () => `action set is: ${ctx.ofproto.formatActions(ctx.actionSet) || 'empty'}`);
+  reportActionSet(ctx, 'is');
   return 'next';
 }
 
+/** The set as it would run by now. */
+function reportActionSet(ctx: XlateContext, verb: string): void {
+  ctx.report('detail', () => {
+    const ordered = executeActionSet(ctx.actionSet);
+    return ordered.length === 0
+      ? `action set ${verb} empty`
+      : `action set ${verb}: ${ctx.ofproto.formatActions(ordered)}`;
+  });
+}
+
 export function translateClearActions(ctx: XlateContext): Outcome {
-  ctx.report('detail', () => `action set was: ${ctx.ofproto.formatActions(ctx.actionSet) || 'empty'}`);
+  reportActionSet(ctx, 'was');
   ctx.actionSet = [];
   ctx.flow[W_ACTSET_OUTPUT] = OFPP_UNSET;
   return 'next';
