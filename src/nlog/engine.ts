@@ -268,7 +268,9 @@ export class Engine {
 
   #fill(fn: (tx: Transaction) => void): void {
     let open = true;
+    let last: Relation | undefined;
     const input = (name: string): Relation => {
+      if (open && last !== undefined && last.table.name === name) return last;
       if (!open)
         throw new WeftError('nlog-done', 'the transaction is over', {
           remedy: 'change inputs inside the function given to transaction()',
@@ -278,6 +280,7 @@ export class Engine {
         throw new WeftError('nlog-table', `"${name}" is no input table`, {
           remedy: 'change the inputs that its rows are derived from',
         });
+      last = relation;
       return relation;
     };
     // Rows that came in this transaction are not yet in the index on the key: `put` must know them too.
@@ -379,8 +382,7 @@ export class Engine {
   }
 
   #rollback(): void {
-    for (const relation of this.#schedule.relations.values())
-      if (relation.state.log.length > 0) relation.rollback();
+    for (const relation of this.#schedule.relations.values()) relation.rollback();
     for (const a of this.#schedule.aggregates) a.rollback();
     for (const relation of this.#schedule.relations.values()) if (relation.wasteful) this.#compact(relation);
     this.#maybeSweep();

@@ -63,6 +63,7 @@ export class Evaluator {
     this.#schedule.scratch.bulk = !sliced;
     this.rowsIn = 0;
     this.derivations = 0;
+    for (const relation of this.#schedule.relations.values()) relation.flush();
     for (const stratum of this.#schedule.strata) {
       const active = stratum.tables.some((t) => this.#relation(t).state.log.length > 0);
       if (!active) continue;

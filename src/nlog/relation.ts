@@ -7,15 +7,15 @@ import {
   COUNT_SHIFT,
   IntList,
   type Layout,
-  type Scratch,
+  Scratch,
   type StoreCode,
   type StoreState,
   TOUCHED,
   VISIBLE,
 } from './store.ts';
 import { compileStore } from './store-code.ts';
-import type { Row } from './types.ts';
-import { type Codec, NO_CODE, type Values } from './values.ts';
+import type { Row, Value } from './types.ts';
+import { type Codec, INT_INLINE, NO_CODE, type Values } from './values.ts';
 
 /** Called before memory is taken; throws when there is a limit and it is reached. */
 export type Reserve = (bytes: number) => void;
@@ -31,6 +31,12 @@ export class Relation {
   readonly scratch: number[] = [];
   /** Visible rows. */
   visible = 0;
+  /** Columns whose small values are their codes. */
+  readonly #ints: readonly boolean[];
+  /** Inputs that are not in the table yet, all with one presence: they are looked up together. */
+  #waiting = new Int32Array(0);
+  #waits = 0;
+  #present: 0 | 1 = 1;
 
   constructor(
     table: Table,
@@ -43,6 +49,7 @@ export class Relation {
     this.table = table;
     this.layout = layout;
     this.codecs = table.columns.map((c) => values.codec(c.type));
+    this.#ints = table.columns.map((c) => c.type === 'int');
     this.state = {
       stratum,
       scratch,
@@ -127,25 +134,52 @@ export class Relation {
         },
       );
     for (let i = 0; i < this.codecs.length; i++) {
-      try {
-        const code = intern ? this.codecs[i].encode(row[i]) : this.codecs[i].find(row[i]);
+      const v = row[i];
+      if (this.#ints[i] && typeof v === 'number' && (v | 0) === v && v >= -INT_INLINE && v < INT_INLINE)
+        codes[i] = v | 0;
+      else {
+        const code = this.#encodeColumn(i, v, intern);
         if (code === NO_CODE) return undefined;
         codes[i] = code;
-      } catch (error) {
-        if (!(error instanceof WeftError) || error.code !== 'nlog-value') throw error;
-        throw new WeftError(
-          'nlog-value',
-          `column "${this.table.columns[i].name}" of "${this.table.name}": ${error.message}`,
-          { remedy: error.remedy },
-        );
       }
     }
     return codes;
   }
 
-  /** Input tables: makes the row present or absent after this transaction. */
+  #encodeColumn(i: number, value: Value, intern: boolean): number {
+    try {
+      return intern ? this.codecs[i].encode(value) : this.codecs[i].find(value);
+    } catch (error) {
+      if (!(error instanceof WeftError) || error.code !== 'nlog-value') throw error;
+      throw new WeftError(
+        'nlog-value',
+        `column "${this.table.columns[i].name}" of "${this.table.name}": ${error.message}`,
+        { remedy: error.remedy },
+      );
+    }
+  }
+
+  /** Input tables: makes the row present or absent after this transaction. `flush` completes it. */
   setInput(codes: readonly number[], present: boolean): void {
-    this.code.inputOf(codes, present ? 1 : 0);
+    const { arity } = this.layout;
+    const as = present ? 1 : 0;
+    if (this.#waits === Scratch.ROWS || as !== this.#present) this.flush();
+    this.#present = as;
+    const at = this.#waits * arity;
+    if (at + arity > this.#waiting.length) {
+      const grown = new Int32Array(Math.min(Scratch.ROWS, 4 + this.#waits * 4) * arity);
+      grown.set(this.#waiting);
+      this.#waiting = grown;
+    }
+    for (let i = 0; i < arity; i++) this.#waiting[at + i] = codes[i];
+    this.#waits++;
+  }
+
+  /** Brings the inputs that wait into the table. If that fails they go on waiting, so that they fail again. */
+  flush(): void {
+    if (this.#waits === 0) return;
+    this.code.inputAll(this.#waiting, this.#waits, this.#present);
+    this.#waits = 0;
   }
 
   /** Calls `fn` with every visible row. */
@@ -162,6 +196,7 @@ export class Relation {
 
   /** Calls `fn` with every row that the transaction touched. */
   forEachTouched(fn: (ref: number) => void): void {
+    this.flush();
     const { log } = this.state;
     for (let i = 0; i < log.length; i += this.logStride) fn(log.get(i));
   }
@@ -199,6 +234,7 @@ export class Relation {
 
   /** Puts everything back as it was before the transaction. */
   rollback(): void {
+    this.#waits = 0;
     const { log } = this.state;
     const { state, support, rank, recursive } = this.layout;
     for (let i = 0; i < log.length; i += this.logStride) {

@@ -258,6 +258,21 @@ export function storeSource(layout: Layout): string {
     }
   } else if (w > 0 && (x >> ${COUNT_SHIFT}) === 0) derived.push(r);`
     : '';
+  const readAhead = (
+    rows: string,
+    words: number,
+  ): string => `for (let i = 0, p = 0; i < count; i++, p += ${words}) {
+    ${cols.map((i) => `const v${i} = ${rows}[p + ${i}];`).join(' ')}
+    const h = ${hashExpr(vs)};
+    hashes[i] = h;
+    const b = pbucket(h);
+    ahead[i] = ph[b >>> ${CHUNK_BITS}][b & ${CHUNK_MASK}];
+  }
+  if (ch.length > 0) {
+    let sum = 0;
+    for (let i = 0; i < count; i++) { const r = ahead[i]; sum ^= ch[r >>> ${CHUNK_BITS}][r & ${CHUNK_MASK}]; }
+    scratch.sink = sum;
+  }`;
   return `'use strict';
 ${MIX}
 const { scratch } = t, { rows: buf, hashes, refs: ahead } = scratch;
@@ -356,23 +371,11 @@ const count1 = (${comma}w, ${recursive ? 'k, ' : ''}h) => {
 };
 const upd = (${comma}w${recursive ? ', k' : ''}) => count1(${comma}w, ${recursive ? 'k, ' : ''}${hashExpr(vs)});
 const updAll = (count, w) => {
-  for (let i = 0, p = 0; i < count; i++, p += ${width}) {
-    ${cols.map((i) => `const v${i} = buf[p + ${i}];`).join(' ')}
-    const h = ${hashExpr(vs)};
-    hashes[i] = h;
-    const b = pbucket(h);
-    ahead[i] = ph[b >>> ${CHUNK_BITS}][b & ${CHUNK_MASK}];
-  }
-  if (ch.length > 0) {
-    let sum = 0;
-    for (let i = 0; i < count; i++) { const r = ahead[i]; sum ^= ch[r >>> ${CHUNK_BITS}][r & ${CHUNK_MASK}]; }
-    scratch.sink = sum;
-  }
+  ${readAhead('buf', width)}
   for (let i = 0, p = 0; i < count; i++, p += ${width})
     count1(${[...cols.map((i) => `buf[p + ${i}]`), 'w', ...(recursive ? [`buf[p + ${arity}]`] : []), 'hashes[i]'].join(', ')});
 };
-const input = (${comma}present) => {
-  const h = ${hashExpr(vs)};
+const input1 = (${comma}present, h) => {
   const b = pbucket(h);
   let r = ph[b >>> ${CHUNK_BITS}][b & ${CHUNK_MASK}];
   let c, o = 0;
@@ -391,7 +394,11 @@ const input = (${comma}present) => {
   if ((x & ${TOUCHED}) === 0) log.push2(r, x);
   c[o + ${state}] = (x & ${COUNT_ONE - 1}) | ${TOUCHED} | (present << ${COUNT_SHIFT});
 };
-const inputOf = (codes, present) => input(${[...cols.map((i) => `codes[${i}]`), 'present'].join(', ')});
+const inputAll = (rows, count, present) => {
+  ${readAhead('rows', arity)}
+  for (let i = 0, p = 0; i < count; i++, p += ${arity})
+    input1(${[...cols.map((i) => `rows[p + ${i}]`), 'present', 'hashes[i]'].join(', ')});
+};
 const show = (r) => {
   ch[r >>> ${CHUNK_BITS}][(r & ${CHUNK_MASK}) + ${state}] |= ${VISIBLE};
   ${indexes.map((i) => `x${i}add(r);`).join(' ')}
@@ -450,7 +457,7 @@ const release = (r) => {
   t.free = r;
 };
 return {
-  upd, updAll, find, vis, touch, make, inputOf, show, hide, showAll, hideAll, changed, settle, release,
+  upd, updAll, find, vis, touch, make, inputAll, show, hide, showAll, hideAll, changed, settle, release,
   indexes: [${indexes.map((i) => `{ columns: ${JSON.stringify(layout.indexes[i])}, first: x${i}first, touch: x${i}touch }`).join(', ')}],
   bucketBytes: () => [ph${indexes.map((i) => `, x${i}h`).join('')}].reduce((sum, h) => sum + h.reduce((s, c) => s + c.byteLength, 0), 0),
   reset: () => { preset(); ${indexes.map((i) => `x${i}reset();`).join(' ')} },

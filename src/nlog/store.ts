@@ -170,8 +170,8 @@ export interface StoreCode {
   vis(...values: number[]): number;
   /** The row's ref; creates a record without derivations if there is none. */
   make(...values: number[]): number;
-  /** Input tables: lets the row be derived `present` (0 or 1) times. */
-  inputOf(codes: readonly number[], present: 0 | 1): void;
+  /** Input tables: lets `count` (at most Scratch.ROWS) rows, one after the other, be derived `present` times. */
+  inputAll(rows: Int32Array, count: number, present: 0 | 1): void;
   /** Makes a row visible and enters it into the indexes; `hide` is the reverse. */
   show(ref: number): void;
   hide(ref: number): void;
