@@ -184,7 +184,7 @@ export class Duel {
       if (sameTrace(stock, ours)) continue;
       if (before.length > 0 || shrunk++ >= MAX_SHRUNK)
         this.#note('trace', tables, [...before, query], stock, ours);
-      else await this.#shrink(tables, query);
+      else await this.#shrink(tables, query, [stock, ours]);
     }
   }
 
@@ -199,7 +199,7 @@ export class Duel {
   }
 
   /** Takes flows away as long as the traces differ. */
-  async #shrink(tables: Tables, query: string): Promise<void> {
+  async #shrink(tables: Tables, query: string, first: readonly string[]): Promise<void> {
     let flows = tables.flows;
     const reload = (lines: readonly string[]): void => {
       for (const side of this.#sides()) {
@@ -224,7 +224,9 @@ export class Duel {
       const id = /group_id=(\d+)/.exec(line)?.[1];
       return flows.some((flow) => flow.includes(`group:${id}`));
     });
-    this.#note('trace', { groups: named, flows }, [query], stock, ours);
+    const gone = sameTrace(stock, ours);
+    if (gone) this.#note('trace, once only', tables, [query], first[0], first[1]);
+    else this.#note('trace', { groups: named, flows }, [query], stock, ours);
     reload(tables.flows);
   }
 

@@ -30,7 +30,13 @@ export class TraceSink {
   }
 }
 
-const LEAF_KINDS: ReadonlySet<TraceKind> = new Set<TraceKind>(['action', 'detail', 'warn', 'error']);
+const LEAF_KINDS: ReadonlySet<TraceKind> = new Set<TraceKind>([
+  'bucket',
+  'action',
+  'detail',
+  'warn',
+  'error',
+]);
 
 /**
  * Renders a trace as `ofproto/trace` shows it. The last of several siblings is not indented, so that a

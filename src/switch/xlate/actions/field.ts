@@ -54,9 +54,12 @@ export function reportSubfield(ctx: XlateContext, sf: Subfield): void {
   ctx.report('detail', () => {
     const value = readSubfield(ctx.flow, sf);
     const whole = sf.ofs === 0 && sf.bits >= sf.field.bits;
-    return `${formatSubfield(sf)} is now ${whole ? formatFieldText(sf.field, value) : `0x${value.toString(16)}`}`;
+    return `${formatSubfield(sf)} is now ${whole ? formatFieldText(sf.field, value) : hex(value)}`;
   });
 }
+
+/** As C's `%#x` has it: zero without a prefix. */
+const hex = (value: bigint): string => (value === 0n ? '0' : `0x${value.toString(16)}`);
 
 /** Notes a field, and what makes it exist, as looked at. */
 function seeField(ctx: XlateContext, subfield: Subfield): void {

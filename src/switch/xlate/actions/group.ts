@@ -109,6 +109,10 @@ function isAlive(ctx: XlateContext, bucket: Bucket, depth: number): boolean {
   return group !== undefined && firstLive(ctx, group, depth + 1) >= 0;
 }
 
+/** The datapath's hash algorithms. */
+const HASH_L4 = 0;
+const HASH_SYM_L4 = 1;
+
 /** Slots that hashes are folded to: as many megaflows as this may come from one group, no more. */
 const HASH_MASK = 0xff;
 
@@ -116,6 +120,7 @@ function select(ctx: XlateContext, group: Group, last: boolean): void {
   if (ctx.wasMpls) {
     // Hashes look at what stood below the labels that were popped.
     ctx.triggerFreeze();
+    ctx.report('detail', 'no live bucket');
     return;
   }
   const { method, fields, param } = group.selection;
@@ -131,8 +136,10 @@ function select(ctx: XlateContext, group: Group, last: boolean): void {
   // The datapath computes the hash and brings the packet back with it.
   const hash = ctx.flow[W_DP_HASH];
   if (hash === 0) {
-    const algorithm = method === 'dp_hash' ? Number(param >> 32n) & 0xff : 0;
+    // Without a method, both directions of a connection shall meet in one bucket.
+    const algorithm = method !== 'dp_hash' ? HASH_SYM_L4 : param >> 32n === 1n ? HASH_SYM_L4 : HASH_L4;
     ctx.triggerRecirculateWithHash(algorithm, Number(param & 0xffffffffn));
+    ctx.report('detail', 'no live bucket');
     return;
   }
   ctx.wc[W_DP_HASH] |= HASH_MASK;

@@ -1,4 +1,4 @@
-import { hashFields } from '../../../datapath/packet/hash.ts';
+import { hashAdd, hashFields, hashFinish } from '../../../datapath/packet/hash.ts';
 import {
   type Flow,
   N_VLANS,
@@ -36,24 +36,32 @@ function chooseLink(ctx: XlateContext, action: ActionOf<'multipath'>, hash: numb
     case 'hash_threshold':
       return links === 1 ? 0 : Math.floor(hash / (Math.floor(0xffffffff / links) + 1));
     case 'hrw':
-      return highestRandomWeight(hash, links);
-    case 'iter_hash': {
-      // As few rehashes as lead below the limit, from a power of two of at least so many links.
-      const modulo = links < action.arg ? nextPowerOfTwo(action.arg) : nextPowerOfTwo(links);
-      for (let i = 0; i < 8; i++) {
-        const link = hashFields(ctx.flow, action.fields, action.basis + i) % modulo;
-        if (link < links) return link;
-      }
-      return hash % links;
-    }
+      return links <= MAX_WEIGHED ? highestRandomWeight(hash, links) : rehash(hash, links, 0);
+    case 'iter_hash':
+      return rehash(hash, links, action.arg);
   }
+}
+
+/** With more links than this, the weights of all of them take too long. */
+const MAX_WEIGHED = 64;
+/** Each try hits at least half of the time. */
+const MAX_REHASHES = 256;
+
+/** Hashes on until one of `links` comes out, modulo a power of two that is neither too small nor too large. */
+function rehash(hash: number, links: number, wanted: number): number {
+  const modulo = wanted < links || Math.floor(wanted / 2) > links ? nextPowerOfTwo(links) : wanted;
+  for (let i = 0; i < MAX_REHASHES; i++) {
+    const link = weightOf(hash, i) % modulo;
+    if (link < links) return link;
+  }
+  return hash % links;
 }
 
 function highestRandomWeight(hash: number, links: number): number {
   let best = 0;
   let bestWeight = -1;
   for (let link = 0; link < links; link++) {
-    const weight = mix(hash ^ Math.imul(link + 1, 0x9e3779b1));
+    const weight = weightOf(hash, link);
     if (weight > bestWeight) {
       best = link;
       bestWeight = weight;
@@ -62,11 +70,9 @@ function highestRandomWeight(hash: number, links: number): number {
   return best;
 }
 
-function mix(value: number): number {
-  let h = value >>> 0;
-  h = Math.imul(h ^ (h >>> 16), 0x85ebca6b);
-  h = Math.imul(h ^ (h >>> 13), 0xc2b2ae35);
-  return (h ^ (h >>> 16)) >>> 0;
+/** A link's weight for a packet, the same as upstream's: who comes from there keeps the links of all flows. */
+function weightOf(first: number, second: number): number {
+  return hashFinish(hashAdd(hashAdd(first, 0), second), 8);
 }
 
 function nextPowerOfTwo(n: number): number {
@@ -82,12 +88,12 @@ export function translateBundle(ctx: XlateContext, action: ActionOf<'bundle'>, p
   if (action.algorithm === 'active_backup') {
     chosen = action.members.find(alive) ?? OFPP_NONE;
   } else {
-    seeHashFields(ctx, action.fields);
+    if (action.members.length > 1) seeHashFields(ctx, action.fields);
     const hash = hashFields(ctx.flow, action.fields, action.basis);
     let bestWeight = -1;
     for (const [i, port] of action.members.entries()) {
       if (!alive(port)) continue;
-      const weight = mix(hash ^ Math.imul(i + 1, 0x9e3779b1));
+      const weight = weightOf(i, hash);
       if (weight > bestWeight) {
         chosen = port;
         bestWeight = weight;
