@@ -120,6 +120,11 @@ export class Evaluator {
   }
 
   *#rule(o: Occurrence, refs: IntList, weight: number): Pieces {
+    if (o.partners.some((p) => p.visible === 0)) {
+      o.stats.rowsIn += refs.length;
+      this.rowsIn += refs.length;
+      return;
+    }
     const now = this.#now;
     for (const [chunk, from, to] of this.#pieces(refs)) {
       const started = now === undefined ? 0 : now();

@@ -27,6 +27,8 @@ export interface Occurrence {
   readonly rule: Rule;
   readonly plan: Plan;
   readonly run: RuleFunction;
+  /** What its other atoms join with: while one of these is empty, there is nothing to find. */
+  readonly partners: readonly Relation[];
   readonly stats: RuleStats;
 }
 
@@ -120,6 +122,9 @@ export function schedule(program: Program, values: Values, functions: Functions,
     rule: plan.rule,
     plan,
     run: compileRule(plan, hidden, (t) => relations.get(t)!, values, functions),
+    partners: plan.steps.flatMap((s) =>
+      s.kind === 'atom' && !s.atom.negated ? [relations.get(s.atom.table)!] : [],
+    ),
     stats: stats.get(plan.rule)!,
   });
 

@@ -93,6 +93,18 @@ const ${p}grow = () => {
   ${p}set(to, go);
   if (++${p}s > ${p}m) { ${p}m = mask; ${p}s = 0; }
 };
+const ${p}enter = (c, ref, from, to) => {
+  const buckets = ${p}h, low = ${p}m, high = 2 * ${p}m + 1, split = ${p}s;
+  for (let o = from; o <= to; o += ${stride}) {
+    if (!(${listed})) continue;
+    const h = ${hash};
+    let b = h & low;
+    if (b < split) b = h & high;
+    const chunk = buckets[b >>> ${CHUNK_BITS}], i = b & ${CHUNK_MASK};
+    c[o + ${link}] = ${not}chunk[i];
+    chunk[i] = ref | o;
+  }
+};
 const ${p}rehash = () => {
   const size = (${p}m + 1 + ${p}s) * 2;
   let base = ${p}m + 1;
@@ -106,16 +118,8 @@ const ${p}rehash = () => {
       ${p}h[i] = new Int32Array(words);
     } else ${p}h[i].fill(0);
   }
-  for (let at = 0; at < ch.length; at++) {
-    const c = ch[at], end = (at === ch.length - 1 ? t.top : c.length) - ${stride};
-    for (let o = at === 0 ? ${stride} : 0; o <= end; o += ${stride}) {
-      if (!(${listed})) continue;
-      const b = ${p}bucket(${hash});
-      const buckets = ${p}h[b >>> ${CHUNK_BITS}], i = b & ${CHUNK_MASK};
-      c[o + ${link}] = ${not}buckets[i];
-      buckets[i] = (at << ${CHUNK_BITS}) | o;
-    }
-  }
+  for (let at = 0; at < ch.length; at++)
+    ${p}enter(ch[at], at << ${CHUNK_BITS}, at === 0 ? ${stride} : 0, (at === ch.length - 1 ? t.top : ch[at].length) - ${stride});
 };
 // Splits some buckets in a row, whose rows are read ahead.
 const ${p}more = () => {
