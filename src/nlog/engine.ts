@@ -264,6 +264,7 @@ export class Engine {
     this.#idle();
     this.#running = true;
     this.#schedule.scratch.bulk = true;
+    this.#schedule.scratch.ahead = 2;
   }
 
   #fill(fn: (tx: Transaction) => void): void {

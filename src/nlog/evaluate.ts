@@ -140,11 +140,18 @@ export class Evaluator {
   }
 
   *#pieces(refs: IntList): Generator<[Int32Array, number, number], void, void> {
+    const { scratch } = this.#schedule;
+    let done = 0;
     for (let i = 0; i < refs.chunks.length; i++) {
       const used = refs.used(i);
-      for (let from = 0; from < used; from += this.#slice)
-        yield [refs.chunks[i], from, Math.min(used, from + this.#slice)];
+      for (let from = 0; from < used; from += this.#slice) {
+        const to = Math.min(used, from + this.#slice);
+        scratch.ahead = done === 0 ? 2 : refs.length / done;
+        yield [refs.chunks[i], from, to];
+        done += to - from;
+      }
     }
+    scratch.ahead = 2;
   }
 
   *#fixpoint(stratum: Stratum): Pieces {

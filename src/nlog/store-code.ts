@@ -52,6 +52,8 @@ interface Hashed {
   readonly complement: boolean;
   /** Whether the record at c[o...] stands in a bucket itself. */
   readonly listed: string;
+  /** An expression: how many buckets the transaction is likely to need in the end. */
+  readonly expected: string;
   /** Whether so many of the records do that going through all of them is worth it. */
   readonly dense: string;
   readonly stride: number;
@@ -62,7 +64,7 @@ interface Hashed {
  * transaction that touches much of the table and that nobody waits for in slices, by hashing all
  * records anew in the order of memory: much faster than following the links from bucket to bucket.
  */
-function linearHash({ p, hash, link, complement, listed, dense, stride }: Hashed): string {
+function linearHash({ p, hash, link, complement, listed, expected, dense, stride }: Hashed): string {
   const not = complement ? '~' : '';
   return `
 let ${p}m = 7, ${p}s = 0, ${p}n = 0;
@@ -106,7 +108,8 @@ const ${p}enter = (c, ref, from, to) => {
   }
 };
 const ${p}rehash = () => {
-  const size = (${p}m + 1 + ${p}s) * 2;
+  const now = ${p}m + 1 + ${p}s;
+  const size = Math.ceil(Math.min(now * 8, Math.max(now * 1.25, ${expected})));
   let base = ${p}m + 1;
   while (base * 2 <= size) base *= 2;
   ${p}m = base - 1; ${p}s = size - base;
@@ -153,6 +156,8 @@ ${linearHash({
   link: prev,
   complement: true,
   listed: `c[o + ${prev}] < 0`,
+  // No more groups than rows.
+  expected: `1.1 * Math.min(pn, ${p}n * scratch.ahead)`,
   dense: ` && ${p}n * 8 > pn`,
   stride: layout.stride,
 })}
@@ -287,6 +292,7 @@ ${linearHash({
   link,
   complement: false,
   listed: `c[o + ${state}] !== 0`,
+  expected: `2.2 * (pn + (log.length / ${recursive ? 4 : 2}) * (scratch.ahead - 1))`,
   dense: '',
   stride,
 })}

@@ -210,6 +210,8 @@ export class Scratch {
   sink = 0;
   /** Whether a hash may be made anew in one go when that is faster; a sliced transaction may not pause. */
   bulk = true;
+  /** How many times as much work as was done is the work at hand, as far as known: what hashes grow by. */
+  ahead = 2;
 }
 
 /** What generated code shares with the rest. */
