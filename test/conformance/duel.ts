@@ -127,7 +127,7 @@ export class Duel {
       const file = join(side.dir, 'lines');
       writeFileSync(file, `${lines.join('\n')}\n`);
       const { status, stderr } = side.run('ovs-ofctl', ...version, command, 'br0', file);
-      return status === 0 ? '' : stderr.replaceAll(side.dir, 'DIR').replace(/^\d{4}-\d\d-\d\dT[^|]*\|/gm, '');
+      return status === 0 ? '' : stderr.replaceAll(side.dir, 'DIR').replace(/\d{4}-\d\d-\d\dT[^|]*\|/gm, '');
     });
     this.#note(
       command,
@@ -258,9 +258,7 @@ export class Duel {
     await this.#ask((side) => side.appctl('time/warp', '1000'));
     await this.#ask((side) => side.appctl('revalidator/wait'));
     for (const bridge of ['br0', 'br1']) {
-      const dumps = await this.#ask((side) =>
-        side.must('ovs-ofctl', '-O', 'OpenFlow15', 'dump-flows', bridge),
-      );
+      const dumps = await this.#ask((side) => side.must('ovs-ofctl', 'dump-flows', bridge));
       note(`counters ${bridge}`, dumps.map(normalCounters));
     }
     const groups = await this.#ask((side) =>

@@ -65,7 +65,10 @@ export function randomPacket(r: Random): string {
   const words = [`in_port=${r.pick(IN_PORTS)}`, KIND_WORDS[kind]];
   words.push(`dl_src=${r.pick(MACS.slice(0, 4))}`, `dl_dst=${r.pick(MACS)}`);
   const tags = r.pick([0, 0, 0, 1, 1, 1, 2]);
-  if (tags > 0) words.push(`dl_vlan=${r.pick(VLANS)}`, `dl_vlan_pcp=${r.pick([0, 0, 3, 7])}`);
+  if (tags > 0) {
+    const vid = r.pick(VLANS);
+    words.push(`dl_vlan=${vid}`, `dl_vlan_pcp=${r.pick(vid === 0 ? [3, 7] : [0, 0, 3, 7])}`);
+  }
   if (isIp4(kind) || isIp6(kind)) {
     words.push(
       `nw_tos=${r.pick([0, 32, 184])}`,

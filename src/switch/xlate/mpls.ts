@@ -50,7 +50,11 @@ export function countMpls(flow: Flow, wc: Flow | null): number {
     if (wc !== null) wc[W_MPLS + i] |= 0x100;
     if ((flow[W_MPLS + i] & 0x100) !== 0) return i + 1;
   }
-  return N_MPLS;
+  // No bottom in sight: entries that hold nothing aren't there, and which do is looked at.
+  wc?.fill(0xffffffff, W_MPLS, W_MPLS + N_MPLS);
+  let n = 0;
+  for (let i = 0; i < N_MPLS; i++) if (flow[W_MPLS + i] !== 0) n++;
+  return n;
 }
 
 /**

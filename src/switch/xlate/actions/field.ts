@@ -33,8 +33,8 @@ export function translateSetField(ctx: XlateContext, action: ActionOf<'set_field
 export function translateRegMove(ctx: XlateContext, action: ActionOf<'reg_move'>): Outcome {
   const { src, dst } = action;
   if (prerequisitesMet(dst.field, ctx.flow, ctx.wc) && prerequisitesMet(src.field, ctx.flow, ctx.wc)) {
-    maskField(ctx.wc, src.field);
-    maskField(ctx.wc, dst.field);
+    maskSubfield(ctx.wc, src);
+    maskSubfield(ctx.wc, dst);
     writeSubfield(ctx.flow, dst, readSubfield(ctx.flow, src));
     reportSubfield(ctx, dst);
   }
@@ -61,10 +61,10 @@ export function reportSubfield(ctx: XlateContext, sf: Subfield): void {
 /** As C's `%#x` has it: zero without a prefix. */
 const hex = (value: bigint): string => (value === 0n ? '0' : `0x${value.toString(16)}`);
 
-/** Notes a field, and what makes it exist, as looked at. */
+/** Notes a part of a field, and what makes it exist, as looked at. */
 function seeField(ctx: XlateContext, subfield: Subfield): void {
   prerequisitesMet(subfield.field, ctx.flow, ctx.wc);
-  maskField(ctx.wc, subfield.field);
+  maskSubfield(ctx.wc, subfield);
 }
 
 export function translateStackPush(ctx: XlateContext, action: ActionOf<'stack_push'>): Outcome {

@@ -23,13 +23,13 @@ export function translateMultipath(ctx: XlateContext, action: ActionOf<'multipat
   seeHashFields(ctx, action.fields);
   const links = action.maxLink + 1;
   const hash = hashFields(ctx.flow, action.fields, action.basis);
-  const link = chooseLink(ctx, action, hash, links);
+  const link = chooseLink(action, hash, links);
   loadSubfield(ctx, action.dst, BigInt(link));
   reportSubfield(ctx, action.dst);
   return 'next';
 }
 
-function chooseLink(ctx: XlateContext, action: ActionOf<'multipath'>, hash: number, links: number): number {
+function chooseLink(action: ActionOf<'multipath'>, hash: number, links: number): number {
   switch (action.algorithm) {
     case 'modulo_n':
       return hash % links;

@@ -13,9 +13,10 @@ export function translatePushMpls(ctx: XlateContext, action: ActionOf<'push_mpls
     // What was set above L2 must reach the packet before the labels hide it.
     ctx.commit();
   } else if (n >= N_MPLS) {
-    ctx.reportError(
-      `dropping packet on which an MPLS push action can't be performed as it would have more MPLS LSEs than the ${N_MPLS} supported.`,
-    );
+    if (ctx.input.packet !== null)
+      ctx.reportError(
+        `dropping packet on which an MPLS push action can't be performed as it would have more MPLS LSEs than the ${N_MPLS} supported.`,
+      );
     ctx.error = 'too-many-mpls-labels';
     return 'stop';
   }
@@ -28,9 +29,10 @@ export function translatePopMpls(ctx: XlateContext, action: ActionOf<'pop_mpls'>
   if (mpls.popMpls(ctx.flow, n, action.ethertype, ctx.wc)) {
     if (!b.isMplsType(action.ethertype)) ctx.wasMpls = true;
   } else if (n >= N_MPLS) {
-    ctx.reportError(
-      `dropping packet on which an MPLS pop action can't be performed as it has more MPLS LSEs than the ${N_MPLS} supported.`,
-    );
+    if (ctx.input.packet !== null)
+      ctx.reportError(
+        `dropping packet on which an MPLS pop action can't be performed as it has more MPLS LSEs than the ${N_MPLS} supported.`,
+      );
     ctx.error = 'too-many-mpls-labels';
     ctx.actions.length = 0;
   }
