@@ -80,6 +80,7 @@ export async function startSwitch(daemon: Daemon, connector: Connector): Promise
     client,
     clock,
     log,
+    lock: 'ovs_vswitchd',
     defer: (fn) => void setImmediate(fn),
     counters: daemon.coverage,
     datapaths,
@@ -121,8 +122,6 @@ export async function startSwitch(daemon: Daemon, connector: Connector): Promise
     client.close();
     await datapaths.close();
   });
-  // One switch a database: who comes second waits.
-  client.lock('ovs_vswitchd');
   client.start();
   await waitForFirst(client, connector.name, log.module('ovsdb_cs'));
 }

@@ -138,5 +138,10 @@ export interface Client<S extends SchemaSpec> {
   /** Asks for a named lock, again after each reconnection; `locked()` tells whether it is held. */
   lock(name: string): void;
   locked(): boolean;
+  /**
+   * Calls `fn` when the server has said whether this client holds the lock: true when it gets it, false when
+   * another client has it. A lost connection says nothing.
+   */
+  onLock(fn: (held: boolean) => void): () => void;
   close(): void;
 }

@@ -53,6 +53,7 @@ export class OvsdbClient<S extends SchemaSpec> implements Client<S> {
   #lastTransaction = ZERO_UUID;
   #lockName: string | undefined;
   #locked = false;
+  readonly #lockHandlers = new Set<(held: boolean) => void>();
 
   constructor(options: OvsdbClientOptions<S>) {
     this.#options = options;
@@ -140,8 +141,18 @@ export class OvsdbClient<S extends SchemaSpec> implements Client<S> {
     this.#upstream.ask('lock', [name], (reply) => {
       if (reply === undefined) return;
       if (reply.error !== null) this.#log.warn(`lock "${name}" refused: ${stringify(reply.error)}`);
-      else if (isJsonObject(reply.result) && member(reply.result, 'locked') === true) this.#locked = true;
+      else if (isJsonObject(reply.result)) this.#setLocked(member(reply.result, 'locked') === true);
     });
+  }
+
+  onLock(fn: (held: boolean) => void): () => void {
+    this.#lockHandlers.add(fn);
+    return () => void this.#lockHandlers.delete(fn);
+  }
+
+  #setLocked(held: boolean): void {
+    this.#locked = held;
+    for (const handler of this.#lockHandlers) handler(held);
   }
 
   #onConnected(): void {
@@ -154,7 +165,7 @@ export class OvsdbClient<S extends SchemaSpec> implements Client<S> {
     if (method === 'update' || method === 'update2' || method === 'update3') {
       this.#onUpdate(method, params);
     } else if (method === 'locked' || method === 'stolen') {
-      if (params[0] === this.#lockName) this.#locked = method === 'locked';
+      if (params[0] === this.#lockName) this.#setLocked(method === 'locked');
     } else if (method === 'monitor_canceled') {
       this.#upstream.reconnect(); // the database went away or changed its schema: begin anew
     }

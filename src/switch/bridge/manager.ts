@@ -29,6 +29,8 @@ export interface SwitchOptions {
   readonly clock: Clock;
   readonly log: Logger;
   readonly defer: (fn: () => void) => void;
+  /** A lock of the database that must be held to act: one switch a database. None: act always. */
+  readonly lock?: string;
   readonly counters?: Counters;
   readonly datapaths: DatapathProvider;
   readonly host: HostFacts;
@@ -67,7 +69,13 @@ export class Switch implements StatusSource {
     this.#log = options.log.module('bridge');
     this.#status = new StatusWriter(options.client, this, options.clock, options.log.module('bridge'));
     options.client.onChange(() => this.#schedule());
-    this.#every(STATS_INTERVAL_MS, () => this.#status.writeStatistics());
+    if (options.lock !== undefined) {
+      options.client.onLock((held) => this.#lockChanged(held));
+      options.client.lock(options.lock);
+    }
+    this.#every(STATS_INTERVAL_MS, () => {
+      if (this.#mayAct) this.#status.writeStatistics();
+    });
     this.#every(EXPIRE_INTERVAL_MS, () => this.#expire());
   }
 
@@ -149,7 +157,25 @@ export class Switch implements StatusSource {
     });
   }
 
+  /** Another switch on this database has the word: ours must not pull at the same devices. */
+  #lockChanged(held: boolean): void {
+    if (held) {
+      this.#schedule();
+      return;
+    }
+    this.#log.err('another switch is running on this database, disabling this one until it goes away');
+    for (const bridge of this.#bridges.values()) bridge.close();
+    this.#bridges.clear();
+    this.#closeUnusedBackers();
+  }
+
+  get #mayAct(): boolean {
+    return this.#options.lock === undefined || this.#options.client.locked();
+  }
+
   reconfigure(): void {
+    // Without a connection nobody knows who has the lock: what runs goes on as it is.
+    if (!this.#mayAct) return;
     const db = this.#options.client.replica;
     const root = db.table('Open_vSwitch').only();
     if (root === undefined) return;
