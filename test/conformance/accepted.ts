@@ -14,6 +14,8 @@ import { parseMatch } from '../../src/flow/match-parse.ts';
  * - An inner tag with VID and priority 0 on a dot1q-tunnel port: stock takes it away, ours leaves the customer's
  *   packet as it is. Packets with such tags aren't made.
  * - Whether there is a tag at all, if bits of it were looked at and the translation then fails.
+ * - When a megaflow is revalidated: one that was installed before a station was known may still flood. The
+ *   test doesn't compare `dpctl/dump-flows`; run.ts does.
  * - A megaflow of ours that covers more packets (`isWider`). That it covers no packet that would be treated
  *   otherwise is held by src/switch/upcall/soundness.test.ts.
  */

@@ -15,7 +15,7 @@ for (let number = 0; number < SETUPS; number++) {
   const duel = new Duel();
   try {
     await duel.start(number);
-    for (let i = 0; i < rounds; i++) await duel.round(r, { traces: 100, packets: 20 });
+    for (let i = 0; i < rounds; i++) await duel.round(r, { traces: 100, packets: 20, megaflows: true });
   } finally {
     duel.stop();
     console.log(

@@ -21,7 +21,8 @@ for (let setup = 0; setup < SETUPS; setup++) {
     try {
       await duel.start(setup);
       const random = new Random(seed + setup);
-      for (let i = 0; i < rounds; i++) await duel.round(random, { traces: 60, packets: 20 });
+      for (let i = 0; i < rounds; i++)
+        await duel.round(random, { traces: 60, packets: 20, megaflows: false });
     } finally {
       duel.stop();
     }
