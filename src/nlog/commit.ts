@@ -19,10 +19,12 @@ export interface Gathered {
 }
 
 export function* gather(relations: Iterable<Relation>, into: Gathered): Pieces {
+  const came = new IntList();
+  const went = new IntList();
   for (const relation of relations) {
     if (relation.state.log.length === 0) continue;
-    const came = new IntList();
-    const went = new IntList();
+    came.clear();
+    went.clear();
     yield* relation.changed(false, came, went);
     into.rowsChanged += came.length + went.length;
     if (relation.table.kind !== 'output' || came.length + went.length === 0) continue;

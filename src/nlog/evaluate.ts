@@ -47,6 +47,9 @@ export class Evaluator {
   /** Next rank of each recursive stratum. */
   readonly #ranks = new Map<Stratum, number>();
   #slice = IntList.CHUNK;
+  /** The rows that come and go at one table's turn; kept, so that small transactions allocate little. */
+  readonly #came = new IntList();
+  readonly #went = new IntList();
   rowsIn = 0;
   derivations = 0;
 
@@ -88,10 +91,14 @@ export class Evaluator {
   *#turn(table: Table): Pieces {
     const relation = this.#relation(table);
     const consumers = this.#schedule.consumers.get(table)!;
-    const [came, went] = [new IntList(), new IntList()];
+    const [came, went] = [this.#came, this.#went];
+    came.clear();
+    went.clear();
     yield* relation.changed(true, came, went);
     yield* this.#batch(relation, consumers, went, -1);
     yield* this.#batch(relation, consumers, came, 1);
+    came.clear();
+    went.clear();
     for (const a of consumers.aggregates) a.flush();
   }
 
