@@ -14,6 +14,9 @@ import { parseMatch } from '../../src/flow/match-parse.ts';
  * - An inner tag with VID and priority 0 on a dot1q-tunnel port: stock takes it away, ours leaves the customer's
  *   packet as it is. Packets with such tags aren't made.
  * - Whether there is a tag at all, if bits of it were looked at and the translation then fails.
+ * - `ref_count` of groups: stock counts a flow that names a group twice as two.
+ * - Which of two flows of one priority a packet meets that fits both (OpenFlow leaves it open). Priorities are
+ *   drawn from so many that this is rare.
  * - When a megaflow is revalidated: one that was installed before a station was known may still flood. The
  *   test doesn't compare `dpctl/dump-flows`; run.ts does.
  * - A megaflow of ours that covers more packets (`isWider`). That it covers no packet that would be treated
@@ -44,6 +47,7 @@ export function normalTable(text: string): string {
   return normalRows(text.replace(/\n +tx/g, ' tx'))
     .replace(/duration=[\d.]+s/g, 'duration=')
     .replace(/\(xid=\w+\)/g, '')
+    .replace(/ref_count=\d+/g, 'ref_count=')
     .trim();
 }
 
@@ -71,8 +75,9 @@ export function normalMegaflows(text: string): string {
 export function sameMegaflows(stock: string, ours: string): boolean {
   const a = normalMegaflows(stock).split('\n');
   const b = normalMegaflows(ours).split('\n');
-  const done = (lines: string[]): string => [...new Set(lines.map(doneBy))].sort().join('\n\n');
-  return a.join('\n') === b.join('\n') || done(a) === done(b);
+  const done = (lines: string[], tagged: boolean): string =>
+    [...new Set(lines.map((line) => doneBy(line, tagged)))].sort().join('\n\n');
+  return [true, false].some((tagged) => done(a, tagged) === done(b, tagged));
 }
 
 function doneBy(line: string, tagged: boolean): string {
@@ -111,14 +116,14 @@ function sameLine(a: string, b: string, tag: string | null): boolean {
   return false;
 }
 
-/** Words of a second tag, which matches have none of. */
-const INNER_TAG = /,(vlan_tci1|dl_vlan1|dl_vlan_pcp1)=[^,]*/g;
+/** Words that only megaflows have: of a second tag, of a part of an ICMP type. */
+const INNER_TAG = /,(vlan_tci1|dl_vlan1|dl_vlan_pcp1)=[^,]*|,icmp_(type|code)=\w+\/\w+/g;
 const PCP_MASK = 0xe000;
 
 /** Whether every packet of megaflow `narrow` is one of `wide`. */
 function isWider(wide: string, narrow: string): boolean {
-  const innerA = wide.match(INNER_TAG) ?? [];
-  const innerB = narrow.match(INNER_TAG) ?? [];
+  const innerA: readonly string[] = wide.match(INNER_TAG) ?? [];
+  const innerB: readonly string[] = narrow.match(INNER_TAG) ?? [];
   if (!innerA.every((word) => innerB.includes(word))) return false;
   const a = parseMatch(wide.replace(INNER_TAG, ''));
   const b = parseMatch(narrow.replace(INNER_TAG, ''));

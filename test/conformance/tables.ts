@@ -20,7 +20,7 @@ function randomFlow(r: Random, groups: readonly number[]): string[] {
   const table = r.pick([0, 0, 0, 0, 1, 1, 2, 3, 4, 5]);
   if (r.oneIn(16)) return conjunction(r, table);
   const match = r.oneIn(5) ? { text: '', kind: 'eth' as const, tagged: false } : randomMatch(r);
-  const head = `table=${table},priority=${r.pick([0, 1, 5, 5, 50, 50, 65535])}${r.oneIn(6) ? `,cookie=0x${r.int(16).toString(16)}` : ''}`;
+  const head = `table=${table},priority=${r.int(65536)}${r.oneIn(6) ? `,cookie=0x${r.int(16).toString(16)}` : ''}`;
   const extra = r.oneIn(20)
     ? `,${r.pick(['idle_timeout=60', 'hard_timeout=600', 'send_flow_rem', 'importance=5', 'reset_counts', 'no_packet_counts'])}`
     : '';
