@@ -44,11 +44,13 @@ export function normalRows(text: string): string {
 }
 
 export function normalTable(text: string): string {
-  return normalRows(text.replace(/\n +tx/g, ' tx'))
+  // Rows are sorted last: what is cut from them, such as how old a flow is, must not order them.
+  const rows = text
+    .replace(/\n +tx/g, ' tx')
     .replace(/duration=[\d.]+s/g, 'duration=')
     .replace(/\(xid=\w+\)/g, '')
-    .replace(/ref_count=\d+/g, 'ref_count=')
-    .trim();
+    .replace(/ref_count=\d+/g, 'ref_count=');
+  return normalRows(rows).trim();
 }
 
 export function normalCounters(text: string): string {
