@@ -1,0 +1,169 @@
+import { FLOW_WORDS } from '../../flow/layout.ts';
+
+/*
+ * What the programs of the kernel datapath and JavaScript must agree on: where things stand in maps.
+ *
+ * All numbers in maps are in the machine's own byte order (little-endian), flow keys included: word w of a key is the
+ * same number as in a `Flow`, and what was a network-order field in the packet was swapped when it was read.
+ *
+ * Conventions of all programs: R6 holds the context, R9 the frame; R7 and R8 the packet's begin and end where a program
+ * reads the packet itself.
+ */
+
+// --- The frame: what is known of the packet at hand, one for each CPU ------------------------------------
+//
+// A per-CPU array with one entry. It outlives tail calls, and nothing else can run on the CPU meanwhile: programs
+// run with bottom halves off, and what they send is queued before the next program sees it.
+
+/** The packet's flow key: word w of flow/layout.ts at `frameWord(w)`. */
+export const frameWord = (word: number): number => 4 * word;
+/** Bytes of all words. */
+export const FRAME_KEY_SIZE = 4 * FLOW_WORDS;
+/** Recirculations and decapsulations behind the packet; u32, like all that follow. */
+export const F_DEPTH = FRAME_KEY_SIZE;
+/** Ring that upcalls of the packet's port go to. */
+export const F_RING = F_DEPTH + 4;
+/** Layer offsets from the skb's first byte (an offloaded tag is not in there); `LAYER_ABSENT` if there is no such. */
+export const F_L25 = F_RING + 4;
+export const F_L3 = F_L25 + 4;
+export const F_L4 = F_L3 + 4;
+/** Bytes behind the IP packet. */
+export const F_L2_PAD = F_L4 + 4;
+/** The megaflow that the packet met: its index. */
+export const F_FLOW = F_L2_PAD + 4;
+/** Slot of its action program. */
+export const F_PROGRAM = F_FLOW + 4;
+/** Where the action program goes on. */
+export const F_PC = F_PROGRAM + 4;
+/** Bytes by which `trunc` wants the next output shorter. */
+export const F_CUT = F_PC + 4;
+/** Number that an upcall by action takes along. */
+export const F_COOKIE = F_CUT + 4;
+/** Other than 0: the key's tunnel words may be other than 0, and the next packet's entry has to clear them. */
+export const F_TUNNEL = F_COOKIE + 4;
+/** Index of the entry in the port statistics of the packet's port. */
+export const F_PORT_STATS = F_TUNNEL + 4;
+/** Memory for whoever runs, kept by nobody. */
+export const F_SCRATCH = 768;
+export const SCRATCH_SIZE = 512;
+export const FRAME_SIZE = F_SCRATCH + SCRATCH_SIZE;
+
+export const LAYER_ABSENT = 0xffffffff;
+
+/** As in the userspace datapath. */
+export const MAX_DEPTH = 6;
+
+// --- Program table: who can be called ---------------------------------------------------------------------
+
+/** Parses the packet and looks it up; metadata are in the frame. Generated anew when the masks change. */
+export const PROGRAM_LOOKUP = 0;
+/** Runs the action program `F_PROGRAM` from `F_PC`. */
+export const PROGRAM_ACT = 1;
+/** Sends the packet into the tunnel that the frame's tunnel words describe. */
+export const PROGRAM_ENCAP = 2;
+export const PROGRAM_SLOTS = 8;
+
+// --- Mask tables -------------------------------------------------------------------------------------------
+
+/** Value of an entry of a mask's hash: flow index, kind, argument, 0; four u32. */
+export const ENTRY_SIZE = 16;
+export const E_FLOW = 0;
+export const E_KIND = 4;
+export const E_ARGUMENT = 8;
+
+/** JavaScript does it: an upcall, not counted as a hit here. */
+export const ENTRY_UP = 0;
+/** Dropped; argument 1: because of a `drop` action, which is counted by reason. */
+export const ENTRY_DROP = 1;
+/** Goes out at the port `argument`, unchanged. */
+export const ENTRY_OUTPUT = 2;
+/** Runs the action program in slot `argument`. */
+export const ENTRY_PROGRAM = 3;
+
+// --- Action programs ---------------------------------------------------------------------------------------
+
+/** An array of slots. A slot that was given up is not used again before nobody can be reading it. */
+export const ACTION_SLOT_SIZE = 512;
+export const ACTION_SLOTS = 16384;
+
+// --- Ports ---------------------------------------------------------------------------------------------------
+
+/** An array by port number. All zero: no such port. */
+export const PORT_SIZE = 32;
+export const PORT_LIMIT = 65536;
+/** Device that packets go out at. */
+export const P_IFINDEX = 0;
+export const P_FLAGS = 4;
+/** Index of the port's statistics. */
+export const P_STATS = 8;
+/** Tunnel ports: kind (TUNNEL_*), and UDP port. */
+export const P_TUNNEL_KIND = 12;
+export const P_TUNNEL_PORT = 16;
+
+export const PORT_THERE = 1;
+/** The device is one end of a veth pair whose other end is up in another namespace: packets may go straight there. */
+export const PORT_PEER = 2;
+export const PORT_TUNNEL = 4;
+
+// --- Statistics ----------------------------------------------------------------------------------------------
+//
+// Arrays that JavaScript maps. Each counter exists once a shard; a CPU writes to shard (CPU number mod shards). With as
+// many shards as CPUs no two CPUs write to one, and plain additions do.
+
+/** packets, bytes, time of the last (ns of the coarse monotonic clock), TCP flags: four u64. */
+export const FLOW_STATS_SIZE = 32;
+export const FS_PACKETS = 0;
+export const FS_BYTES = 8;
+export const FS_USED = 16;
+export const FS_TCP_FLAGS = 24;
+
+/** u64 each. */
+export const PORT_STATS_SIZE = 64;
+export const PS_RX_PACKETS = 0;
+export const PS_RX_BYTES = 8;
+export const PS_TX_PACKETS = 16;
+export const PS_TX_BYTES = 24;
+export const PS_RX_DROPPED = 32;
+export const PS_TX_DROPPED = 40;
+export const PS_TX_ERRORS = 48;
+/** Ports that the kernel datapath can have at a time. */
+export const MAX_KERNEL_PORTS = 4096;
+
+/** A per-CPU array with one entry of u64: the numbers below, then a place for each of DROP_REASONS. */
+export const T_HITS = 0;
+/** Packets handed to JavaScript for want of an entry. */
+export const T_MISSED = 8;
+/** Upcalls that found no room. */
+export const T_LOST = 16;
+/** Hits that the mask cache led to at the first try. */
+export const T_CACHE_HITS = 24;
+export const T_MASKS_SEARCHED = 32;
+/** Packets that an entry handed to JavaScript. */
+export const T_UP = 40;
+/** Packets that the parser left to JavaScript. */
+export const T_UNPARSED = 48;
+/** Packets that came while there was no program to look them up. */
+export const T_NO_PROGRAM = 56;
+export const T_DROPS = 64;
+export const TOTALS_SIZE = 256;
+
+// --- Upcalls --------------------------------------------------------------------------------------------------
+
+/** Kinds: the packet wants a megaflow (or JavaScript's own copy of it); an action sent it up. */
+export const UPCALL_PACKET = 0;
+export const UPCALL_ACTION = 1;
+
+/** Header of a record, before the packet. u32 each, but the words. */
+export const U_KIND = 0;
+export const U_LENGTH = 4;
+export const U_COOKIE = 8;
+export const U_FLOW = 12;
+export const U_GSO_SIZE = 16;
+export const U_GSO_SEGS = 20;
+/** Offloaded tag: TCI in the lower half, TPID (network order, as the kernel has it) in the upper; 0: none. */
+export const U_VLAN = 24;
+export const U_CUT = 28;
+/** Recirculations behind it. */
+export const U_DEPTH = 32;
+/** Key words that are not in the packet, back to back: `UPCALL_WORDS`. */
+export const U_WORDS = 40;
