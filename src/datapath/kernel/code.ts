@@ -1,6 +1,6 @@
 /**
  * Pieces that the datapath's programs share. R6 is the context and R9 the frame, as layout.ts has it. All destroy R0 to R5
- * unless they say otherwise, and use the lowest 8 bytes of the stack (`INDEX_AT`), which programs leave to them.
+ * unless they say otherwise, and use the 16 bytes of the stack next to R10 (`INDEX_AT`), which programs leave to them.
  */
 import {
   add,
@@ -10,8 +10,11 @@ import {
   call,
   DW,
   exit,
+  H,
   ja,
   jeq,
+  jgt,
+  jne,
   jset,
   label,
   ldMap,
@@ -23,6 +26,7 @@ import {
   R1,
   R2,
   R3,
+  R4,
   R5,
   R6,
   R9,
@@ -52,8 +56,9 @@ export interface ProgramMaps {
   readonly exclusive: boolean;
 }
 
-/** Offset from R10 of the word that array lookups take their key from. */
+/** Offset from R10 of the word that array lookups take their key from, and of what they keep over a call. */
 export const INDEX_AT = -8;
+const KEPT_AT = -16;
 
 /** R0 = the entry of an array at the index that stands at `INDEX_AT`; goes to `otherwise` if it has none. */
 const entryAtIndex = (map: MapReference, otherwise: string): Code => [
@@ -144,21 +149,69 @@ export const wireLength = (dst: Register): Code =>
     label('untagged'),
   );
 
+/** Types of packets to one, to all and to some (skb->pkt_type). */
+const PACKET_HOST = 0;
+const PACKET_BROADCAST = 1;
+const PACKET_MULTICAST = 2;
+
+/** Where `finalOutput` keeps what it knows of the port, in the frame: number, flags, device. */
+const OUT_PORT = L.F_SCRATCH;
+const OUT_FLAGS = OUT_PORT + 4;
+const OUT_IFINDEX = OUT_FLAGS + 4;
+
+/**
+ * Whether the packet may skip the host's end of a veth pair, port entry in R0: the other end then takes it with the type
+ * that it has, and would take another's unicast packet for its own. So it must be for all, or for exactly that
+ * end's address; its type is put right. Goes to `otherwise` if not. Keeps R0 only.
+ */
+const forPeer = (otherwise: string): Code =>
+  block(
+    'for the peer',
+    ldx(W, R1, R6, skb.pktType),
+    jeq(R1, PACKET_BROADCAST, 'yes'),
+    jeq(R1, PACKET_MULTICAST, 'yes'),
+    ldx(W, R1, R6, skb.data),
+    ldx(W, R2, R6, skb.dataEnd),
+    mov(R3, R1),
+    add(R3, 14),
+    jgt(R3, R2, otherwise),
+    ldx(W, R3, R1, 0),
+    ldx(W, R4, R0, L.P_PEER_MAC),
+    jne(R3, R4, otherwise),
+    ldx(H, R3, R1, 4),
+    ldx(H, R4, R0, L.P_PEER_MAC + 4),
+    jne(R3, R4, otherwise),
+    stx(DW, R10, KEPT_AT, R0),
+    mov(R1, R6),
+    mov(R2, PACKET_HOST),
+    call(helper.skbChangeType),
+    ldx(DW, R0, R10, KEPT_AT),
+    label('yes'),
+  );
+
 /**
  * Sends the packet as it is out of the port whose number is in `port` (R1 to R5, or R7, R8), counts it, and ends the
- * program. Tunnel ports go on in PROGRAM_ENCAP, which finds the port's number in the frame's scratch memory.
+ * program. Tunnel ports go on in PROGRAM_ENCAP, which finds the port's number at the start of the frame's scratch memory.
  */
 export const finalOutput = (maps: ProgramMaps, port: Register): Code =>
   block(
     'final output',
-    stx(W, R9, L.F_SCRATCH, port),
+    stx(W, R9, OUT_PORT, port),
     arrayEntry(maps.ports, port, 'absent'),
     ldx(W, R1, R0, L.P_FLAGS),
     jeq(R1, 0, 'absent'),
     jset(R1, L.PORT_TUNNEL, 'tunnel'),
     ldx(W, R2, R0, L.P_IFINDEX),
-    stx(W, R9, L.F_SCRATCH + 4, R1),
-    stx(W, R9, L.F_SCRATCH + 8, R2),
+    stx(W, R9, OUT_IFINDEX, R2),
+    and(R1, L.PORT_PEER),
+    jeq(R1, 0, 'decided'),
+    forPeer('not for it'),
+    mov(R1, L.PORT_PEER),
+    ja('decided'),
+    label('not for it'),
+    mov(R1, 0),
+    label('decided'),
+    stx(W, R9, OUT_FLAGS, R1),
     ldx(W, R1, R0, L.P_STATS),
     shardOf(maps, maps.portStats, R1, 'uncounted'),
     mov(R1, 1),
@@ -168,10 +221,10 @@ export const finalOutput = (maps: ProgramMaps, port: Register): Code =>
     mov(R0, R3),
     addTo(maps, L.PS_TX_BYTES, R2),
     label('uncounted'),
-    ldx(W, R3, R9, L.F_SCRATCH + 4),
-    ldx(W, R1, R9, L.F_SCRATCH + 8),
+    ldx(W, R3, R9, OUT_FLAGS),
+    ldx(W, R1, R9, OUT_IFINDEX),
     mov(R2, 0),
-    jset(R3, L.PORT_PEER, 'peer'),
+    jne(R3, 0, 'peer'),
     call(helper.redirect),
     exit(),
     label('peer'),

@@ -99,6 +99,8 @@ export const P_STATS = 8;
 /** Tunnel ports: kind (TUNNEL_*), and UDP port. */
 export const P_TUNNEL_KIND = 12;
 export const P_TUNNEL_PORT = 16;
+/** With PORT_PEER: the other end's Ethernet address, six bytes as in packets. */
+export const P_PEER_MAC = 20;
 
 export const PORT_THERE = 1;
 /** The device is one end of a veth pair whose other end is up in another namespace: packets may go straight there. */
