@@ -1,7 +1,7 @@
 import type { DpAction, MegaflowId } from '../../datapath/types.ts';
 import type { Flow } from '../../flow/layout.ts';
 import type { Ofproto } from '../ofproto/ofproto.ts';
-import type { CacheEntry } from '../xlate/types.ts';
+import type { CacheEntry, XlateOutput } from '../xlate/types.ts';
 
 /**
  * The slow path's record of one megaflow: what it came from, so that it can be translated again, and
@@ -29,6 +29,49 @@ export interface Megaflow {
   bytes: number;
   used: number;
   tcpFlags: number;
+}
+
+/** The record of what a translation says of a packet; not installed yet. `now`: Clock.now() ms. */
+export function recordMegaflow(made: {
+  readonly ofproto: Ofproto;
+  readonly dpKey: Flow;
+  readonly mask: Flow;
+  readonly flow: Flow;
+  readonly out: XlateOutput;
+  readonly cache: readonly CacheEntry[];
+  readonly now: number;
+}): Megaflow {
+  const { ofproto, dpKey, mask, flow, out, cache, now } = made;
+  return {
+    id: -1,
+    ofproto,
+    key: maskedKey(dpKey, mask),
+    mask,
+    packetKey: dpKey.slice(),
+    flow,
+    actions: withSlowPath(out),
+    translated: out.actions,
+    cache,
+    recircs: out.recircs,
+    created: now,
+    packets: 0,
+    bytes: 0,
+    used: 0,
+    tcpFlags: 0,
+  };
+}
+
+export function maskedKey(dpKey: Flow, mask: Flow): Flow {
+  const key = dpKey.slice();
+  for (let i = 0; i < key.length; i++) key[i] &= mask[i];
+  return key;
+}
+
+/** What goes into the datapath: the actions, or the order to ask each time. */
+export function withSlowPath(out: XlateOutput): readonly DpAction[] {
+  if (out.slow.size === 0) return out.actions;
+  const [reason] = out.slow;
+  return [{ type: 'userspace', pid: 0, cookie: { type: 'slow_path', reason } }];
 }
 
 /** Whether two lists of datapath actions do the same. */

@@ -1,0 +1,71 @@
+import { type Flow, W_IN_PORT, W_RECIRC_ID, W_TCP_FLAGS } from '../../flow/layout.ts';
+import type { Ofproto } from '../ofproto/ofproto.ts';
+import type { OfPort } from '../ofproto/port.ts';
+import { type RecircIds, savedInPort } from '../xlate/frozen.ts';
+import type { TraceSink } from '../xlate/report.ts';
+import { translate } from '../xlate/translate.ts';
+import type { CacheEntry, TrafficStats, XlateOutput } from '../xlate/types.ts';
+import { toPipelineKey } from './key-view.ts';
+
+/** The bridge and its OpenFlow port by which a packet came. */
+export interface Origin {
+  readonly ofproto: Ofproto;
+  readonly ofPort: number;
+}
+
+export interface TranslateOptions {
+  readonly packet: Uint8Array | null;
+  readonly effects: boolean;
+  readonly stats?: TrafficStats;
+  readonly cache?: CacheEntry[];
+  readonly trace?: TraceSink;
+}
+
+/** The bridge ports behind a datapath's, and the translation of what comes by them. */
+export class Translator {
+  readonly recircIds: RecircIds;
+  readonly #ports = new Map<number, OfPort>();
+  vlanLimit: number;
+  /** `upcall/disable-megaflows`: match every field that a packet has. */
+  exactOnly = false;
+
+  constructor(recircIds: RecircIds, vlanLimit: number) {
+    this.recircIds = recircIds;
+    this.vlanLimit = vlanLimit;
+  }
+
+  attachPort(dpPort: number, port: OfPort): void {
+    this.#ports.set(dpPort, port);
+  }
+
+  detachPort(dpPort: number): void {
+    this.#ports.delete(dpPort);
+  }
+
+  ofPort(dpPort: number): OfPort | undefined {
+    return this.#ports.get(dpPort);
+  }
+
+  /** Where a packet is: at the port by which it came, or where a controller's packet was frozen. */
+  originOf(dpKey: Flow): Origin | null {
+    const port = this.#ports.get(dpKey[W_IN_PORT]);
+    if (port !== undefined) return { ofproto: port.ofproto, ofPort: port.ofPort };
+    const state = dpKey[W_RECIRC_ID] === 0 ? undefined : this.recircIds.get(dpKey[W_RECIRC_ID]);
+    return state === undefined ? null : { ofproto: state.ofproto, ofPort: savedInPort(state.metadata) };
+  }
+
+  /** A copy of the datapath's key as the pipeline sees it. */
+  toOpenFlow(dpKey: Flow, ofPort: number): Flow {
+    return toPipelineKey(dpKey, ofPort, this.vlanLimit);
+  }
+
+  /** Translates a key with OpenFlow ports, from where its recirculation id says on. */
+  translate(flow: Flow, ofproto: Ofproto, options: TranslateOptions): XlateOutput {
+    const frozen = flow[W_RECIRC_ID] === 0 ? undefined : this.recircIds.get(flow[W_RECIRC_ID]);
+    return translate({ ofproto, flow, frozen, tcpFlags: flow[W_TCP_FLAGS] >>> 16, ...options });
+  }
+
+  release(recircs: readonly number[]): void {
+    for (const id of recircs) this.recircIds.release(id);
+  }
+}
