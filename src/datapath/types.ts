@@ -1,3 +1,4 @@
+import type { WeftError } from '../base/errors.ts';
 import type { Flow } from '../flow/layout.ts';
 
 /**
@@ -33,6 +34,16 @@ export interface Datapath {
   /** The same for many at once, in one exchange with whoever forwards. */
   flowDeleteAll(ids: readonly MegaflowId[]): FlowStats[];
   flowStats(id: MegaflowId): FlowStats;
+  /**
+   * `flowPut` for many at once, in one exchange with whoever forwards; in place of the id stands the error
+   * that `flowPut` would have thrown. Only where that pays: call it by `putFlows` (batch.ts).
+   */
+  flowPutAll?(flows: readonly MegaflowSpec[]): (MegaflowId | WeftError)[];
+  /**
+   * `flowStats` for many at once: the counters of `ids[i]` go to row i. Only where that pays: call it by
+   * `readFlowStats` (batch.ts).
+   */
+  flowStatsAll?(ids: Int32Array, rows: FlowStatsRows): void;
   /** Number of megaflows installed. */
   readonly flowCount: number;
   /** Distinct masks in use. */
@@ -119,6 +130,14 @@ export interface FlowStats {
   used: number;
   /** TCP flags seen, ORed. */
   tcpFlags: number;
+}
+
+/** The counters of many megaflows, one row each: as `FlowStats`. */
+export interface FlowStatsRows {
+  readonly packets: Float64Array;
+  readonly bytes: Float64Array;
+  readonly used: Float64Array;
+  readonly tcpFlags: Uint16Array;
 }
 
 export interface DatapathStats {

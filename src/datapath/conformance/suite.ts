@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
+import { WeftError } from '../../base/errors.ts';
 import {
   W_DP_HASH,
   W_ETH,
@@ -11,6 +12,7 @@ import {
   W_VLAN,
 } from '../../flow/layout.ts';
 import { checksum } from '../../wire/checksum.ts';
+import { newFlowStatsRows, putFlows, readFlowStats } from '../batch.ts';
 import type { DpAction, MegaflowId } from '../types.ts';
 import { frame, hex, keyOf, masked, maskOf } from './frames.ts';
 import { collectUpcalls, type Harness, type HarnessFactory, type HarnessOptions } from './harness.ts';
@@ -190,13 +192,48 @@ export function conformanceSuite(name: string, factory: HarnessFactory, skip: st
     assert.equal(datapath.maskCount, 1);
     for (let i = 0; i < 50; i++) for (let n = 0; n <= i % 3; n++) h.send(p1, frame({ tpSrc: i }));
     await h.settle();
+    const rows = newFlowStatsRows(64);
+    readFlowStats(datapath, Int32Array.from(ids), rows);
+    ids.forEach((id, i) => {
+      const { packets, bytes, used, tcpFlags } = datapath.flowStats(id);
+      assert.deepEqual(
+        [rows.packets[i], rows.bytes[i], rows.used[i], rows.tcpFlags[i]],
+        [packets, bytes, used, tcpFlags],
+      );
+    });
     const stats = datapath.flowDeleteAll(ids);
+    assert.throws(() => readFlowStats(datapath, Int32Array.from(ids), rows), { code: 'no-such-flow' });
     assert.deepEqual(
       stats.map((s) => s.packets),
       ids.map((_, i) => (i % 3) + 1),
     );
     assert.equal(datapath.flowCount, 0);
   });
+
+  check(
+    'many megaflows are installed or changed at once, those that do not fit named',
+    async (h) => {
+      const { datapath } = h;
+      const [p1, p2] = [h.addPort(), h.addPort()];
+      const mask = maskOf(W_IN_PORT, W_TP);
+      const spec = (tpSrc: number, actions: readonly DpAction[]) => ({
+        key: masked(keyOf(p1, frame({ tpSrc })), mask),
+        mask,
+        actions,
+      });
+      const [first] = putFlows(datapath, [spec(1, [])]);
+      const results = putFlows(datapath, [spec(1, [output(p2)]), spec(2, [output(p2)]), spec(3, [])]);
+      assert.equal(results[0], first);
+      assert.equal(typeof results[1], 'number');
+      assert.ok(results[2] instanceof WeftError && results[2].code === 'flow-table-full');
+      assert.equal(datapath.flowCount, 2);
+      h.send(p1, frame({ tpSrc: 1 }));
+      h.send(p1, frame({ tpSrc: 2 }));
+      await h.settle();
+      assert.equal(taken(h, p2).length, 2);
+    },
+    { maxFlows: 2 },
+  );
 
   check(
     'flows and masks beyond the limit are refused, the others stay',

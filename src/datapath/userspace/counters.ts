@@ -1,4 +1,4 @@
-import type { DatapathStats, FlowStats, PortStats } from '../types.ts';
+import type { DatapathStats, FlowStats, FlowStatsRows, PortStats } from '../types.ts';
 
 /** Ports that a datapath can have; port numbers are below it. */
 export const MAX_PORTS = 65536;
@@ -76,6 +76,19 @@ export class Counters {
       used: this.flows[at + 2],
       tcpFlags: this.tcpFlags[slot],
     };
+  }
+
+  /** Copies the counters of many slots; `timeOffset` is added to times of use, which stay below `now`. */
+  flowStatsAll(slots: Int32Array, rows: FlowStatsRows, timeOffset: number, now: number): void {
+    const { flows, tcpFlags } = this;
+    for (let i = 0; i < slots.length; i++) {
+      const at = slots[i] * 3;
+      const used = flows[at + 2];
+      rows.packets[i] = flows[at];
+      rows.bytes[i] = flows[at + 1];
+      rows.used[i] = used > 0 ? Math.min(used + timeOffset, now) : 0;
+      rows.tcpFlags[i] = tcpFlags[slots[i]];
+    }
   }
 
   received(port: number, bytes: number): void {

@@ -11,6 +11,7 @@ import type {
   DatapathStats,
   ExecuteRequest,
   FlowStats,
+  FlowStatsRows,
   MegaflowId,
   MegaflowSpec,
   PacketOffload,
@@ -154,8 +155,12 @@ class InProcess implements InProcessDatapath {
     return ids.map((id) => this.flowDelete(id));
   }
   flowStats(id: MegaflowId): FlowStats {
-    if (!this.#core.table.has(id)) throw new WeftError('no-such-flow', `the datapath has no flow ${id}`);
+    this.#known(id);
     return this.#counters.flowStats(id);
+  }
+  flowStatsAll(ids: Int32Array, rows: FlowStatsRows): void {
+    for (const id of ids) this.#known(id);
+    this.#counters.flowStatsAll(ids, rows, 0, this.#clock.now());
   }
   get flowCount(): number {
     return this.#core.table.count;
@@ -201,6 +206,10 @@ class InProcess implements InProcessDatapath {
     }
     this.#runCore(() => this.#core.receive(port.port, Packet.copyOf(packet), metadata));
     this.#drain();
+  }
+
+  #known(id: MegaflowId): void {
+    if (!this.#core.table.has(id)) throw new WeftError('no-such-flow', `the datapath has no flow ${id}`);
   }
 
   #enqueue(work: Work): void {

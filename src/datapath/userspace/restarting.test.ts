@@ -4,6 +4,7 @@ import type { Clock } from '../../base/clock.ts';
 import { WeftError } from '../../base/errors.ts';
 import { nullLogger } from '../../base/log.ts';
 import { newFlow } from '../../flow/layout.ts';
+import { newFlowStatsRows } from '../batch.ts';
 import type { Datapath } from '../types.ts';
 import { createInProcessDatapath, type InProcessDatapath } from './in-process.ts';
 import { RestartingDatapath } from './restarting.ts';
@@ -95,6 +96,10 @@ test('while it is down, reading gives nothing, removing is remembered, adding is
   made[0].fail();
   assert.equal(datapath.portStats(a).rxPackets, 0);
   assert.equal(datapath.flowStats(0).packets, 0);
+  const rows = newFlowStatsRows(2);
+  rows.packets.fill(7);
+  datapath.flowStatsAll(Int32Array.of(0), rows);
+  assert.deepEqual([...rows.packets], [0, 7]);
   datapath.execute({ packet: new Uint8Array(60), flow: newFlow(), actions: [] });
   assert.throws(() => datapath.portAdd({ name: 'c', type: 'dummy' }), { code: 'datapath-dead' });
   datapath.portDelete(a);

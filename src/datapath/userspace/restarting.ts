@@ -1,6 +1,7 @@
 import type { Clock, Timer } from '../../base/clock.ts';
 import { WeftError } from '../../base/errors.ts';
 import type { ModuleLog } from '../../base/log.ts';
+import { putFlows, readFlowStats } from '../batch.ts';
 import type {
   Datapath,
   DatapathFeatures,
@@ -8,6 +9,7 @@ import type {
   DatapathStats,
   ExecuteRequest,
   FlowStats,
+  FlowStatsRows,
   MegaflowId,
   MegaflowSpec,
   PortSpec,
@@ -160,6 +162,19 @@ export class RestartingDatapath implements Datapath {
 
   flowStats(id: MegaflowId): FlowStats {
     return this.#orElse(NO_FLOW_STATS, () => this.#inner.flowStats(id));
+  }
+
+  flowPutAll(flows: readonly MegaflowSpec[]): (MegaflowId | WeftError)[] {
+    return putFlows(this.#inner, flows);
+  }
+
+  flowStatsAll(ids: Int32Array, rows: FlowStatsRows): void {
+    const done = this.#orElse(false, () => {
+      readFlowStats(this.#inner, ids, rows);
+      return true;
+    });
+    if (done) return;
+    for (const column of [rows.packets, rows.bytes, rows.used, rows.tcpFlags]) column.fill(0, 0, ids.length);
   }
 
   get flowCount(): number {

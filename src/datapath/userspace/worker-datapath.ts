@@ -11,6 +11,7 @@ import type {
   DatapathStats,
   ExecuteRequest,
   FlowStats,
+  FlowStatsRows,
   MegaflowId,
   MegaflowSpec,
   PortSpec,
@@ -202,6 +203,10 @@ class WorkerDatapath implements Datapath {
     const stats = this.#counters.flowStats(id);
     if (stats.used > 0) stats.used = Math.min(stats.used + this.#timeOffset, this.#clock.now());
     return stats;
+  }
+  flowStatsAll(ids: Int32Array, rows: FlowStatsRows): void {
+    for (const id of ids) this.#known(id);
+    this.#counters.flowStatsAll(ids, rows, this.#timeOffset, this.#clock.now());
   }
   get flowCount(): number {
     return this.#table.count;
