@@ -154,6 +154,10 @@ export const TOTALS_SIZE = 256;
 /** Kinds: the packet wants a megaflow (or JavaScript's own copy of it); an action sent it up. */
 export const UPCALL_PACKET = 0;
 export const UPCALL_ACTION = 1;
+/** The megaflow (`U_FLOW`) has counted the packet; JavaScript runs its actions on it, for eBPF cannot on this packet. */
+export const UPCALL_EXECUTE = 2;
+/** The same, for want of a route to the tunnel's other end. */
+export const UPCALL_ROUTE = 3;
 
 /** Header of a record, before the packet. u32 each, but the words. */
 export const U_KIND = 0;
