@@ -88,7 +88,9 @@ export interface PortSpec {
   readonly name: string;
   /**
    * "system": an existing network device; "tap" and "internal": a tap device that the datapath makes;
-   * "dummy": no device, packets come by `DummyPort.receive`; tunnel types: "vxlan", "geneve", "gre".
+   * "dummy": no device, packets come by `DummyPort.receive`; "vxlan", "geneve", "gre": tunnels to
+   * wherever a `set(tunnel(...))` in front of the output says, `options` dst_port naming the UDP port and
+   * exts=gbp VXLAN's group policies.
    */
   readonly type: string;
   readonly options?: ReadonlyMap<string, string>;
@@ -225,7 +227,8 @@ export type SlowPathReason =
 /**
  * What a datapath does to a packet, in order. Ports are datapath port numbers. `set` writes the bits
  * of `mask` in the packet's headers or metadata, named as flow-key words, so that one mechanism serves
- * all fields: value and mask are sparse lists of (word, value, mask).
+ * all fields: value and mask are sparse lists of (word, value, mask). A set of group "tunnel" replaces
+ * the tunnel as a whole: its words that are not listed become 0.
  */
 export type DpAction =
   | { readonly type: 'output'; readonly port: number }

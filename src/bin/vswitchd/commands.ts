@@ -5,6 +5,7 @@ import { formatFlowStats } from '../../openflow/text/flow.ts';
 import { dpifDumpFlows, dpifShow, upcallShow } from '../../switch/appctl/datapath.ts';
 import { fdbAdd, fdbDelete, fdbFlush, fdbShow, fdbStats, fdbStatsClear } from '../../switch/appctl/fdb.ts';
 import { trace, tracePacketOut } from '../../switch/appctl/trace.ts';
+import { listTunnels, setDatapathFeature, tunnelPortsShow } from '../../switch/appctl/tunnel.ts';
 import type { Switch } from '../../switch/bridge/manager.ts';
 import { flowStats } from '../../switch/conn/handlers/flows.ts';
 import type { OpenFlowSwitch } from '../../switch/conn/openflow-switch.ts';
@@ -63,6 +64,9 @@ export function registerSwitchCommands(commands: CommandRegistry, target: Comman
     dpifDumpFlows(vswitch, clock.now(), args),
   );
   registerDpctlCommands(commands, target);
+  add('ofproto/list-tunnels', '', 0, 0, () => listTunnels(vswitch));
+  add('tnl/ports/show', '-v', 0, 1, () => tunnelPortsShow(vswitch));
+  add('dpif/set-dp-features', 'bridge feature value', 3, 3, (args) => setDatapathFeature(vswitch, args));
 
   add('fdb/show', 'bridge', 1, 1, ([name]) => fdbShow(vswitch, name));
   add('fdb/flush', '[bridge]', 0, 1, ([name]) => fdbFlush(vswitch, name));

@@ -10,6 +10,7 @@ import type { StreamProvider } from '../../switch/conn/stream.ts';
 import type { DeviceProvider } from '../../switch/device/device.ts';
 import { type DummyDevice, DummyDevices } from '../../switch/device/dummy.ts';
 import { SystemDevices } from '../../switch/device/system.ts';
+import { TUNNEL_TYPES } from '../../switch/tunnel/config.ts';
 import { HostMonitor } from '../../sys/netlink/monitor.ts';
 import type { DaemonClock } from '../daemon/clock.ts';
 import { DummyLink } from './dummy-link.ts';
@@ -32,7 +33,7 @@ export interface Dummies {
 }
 
 const SYSTEM_TYPES = ['netdev', 'system'];
-const INTERFACE_TYPES = ['internal', 'patch', 'system', 'tap'];
+const INTERFACE_TYPES = ['internal', 'patch', 'system', 'tap', ...TUNNEL_TYPES];
 
 /** The datapaths of this machine: in process over dummy ports, or in a thread of its own over devices. */
 export class Datapaths implements DatapathProvider {

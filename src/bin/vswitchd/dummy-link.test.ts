@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { nullLogger } from '../../base/log.ts';
 import type { DummyPort } from '../../datapath/ports/dummy.ts';
+import { newFlow } from '../../flow/layout.ts';
 import { ManualClock } from '../../ovsdb/testing/clock.ts';
 import { DummyLink } from './dummy-link.ts';
 import { SocketStreams } from './streams.ts';
@@ -17,8 +18,8 @@ class Port implements DummyPort {
   receive(packet: Uint8Array): void {
     this.received.push(packet);
   }
-  onTransmit(hook: ((packet: Uint8Array) => void) | null): void {
-    this.send = hook;
+  onTransmit(hook: Parameters<DummyPort['onTransmit']>[0]): void {
+    this.send = hook === null ? null : (packet) => hook(packet, newFlow());
   }
   setUp(): void {}
 }

@@ -105,7 +105,7 @@ export class Model {
           this.#drop('explicit');
           return;
         case 'set':
-          if (!applyEdit(packet, action)) applySetToFlow(key, action.words);
+          if (!applyEdit(packet, action)) applySetToFlow(key, action.group, action.words);
           break;
         default:
           applyEdit(packet, action);

@@ -149,7 +149,7 @@ test('a set writes its bits, nothing else, and all checksums stay right', () => 
       const { packet, flow } = load(PACKETS[name]);
       assertChecksums(packet, 'before');
       assert.ok(applySet(packet, group, words));
-      applySetToFlow(flow, words);
+      applySetToFlow(flow, group, words);
       const after = L.newFlow();
       extractFlow(packet, after);
       assert.deepEqual(after, flow);

@@ -1,4 +1,5 @@
 import {
+  FLOW_WORDS,
   type Flow,
   PT_ETH,
   VLAN_CFI,
@@ -8,6 +9,7 @@ import {
   W_IPV6_DST,
   W_IPV6_LABEL,
   W_IPV6_SRC,
+  W_METADATA,
   W_MPLS,
   W_ND_OPTIONS,
   W_ND_TARGET,
@@ -18,6 +20,8 @@ import {
   W_NW_DST,
   W_NW_SRC,
   W_TP,
+  W_TUN_ID,
+  W_TUN_METADATA_PRESENT,
 } from '../../flow/layout.ts';
 import { get16, get32, put16, put32, putBig } from '../../wire/bytes.ts';
 import { update16, update32, updatePartial32 } from '../../wire/checksum.ts';
@@ -71,8 +75,15 @@ export function applyEdit(packet: Packet, action: DpAction): boolean {
   }
 }
 
-/** Sets bits of a key: how a `set` acts on metadata, and on a key that shall follow the packet. */
-export function applySetToFlow(flow: Flow, words: readonly SetWord[]): void {
+/**
+ * Sets bits of a key: how a `set` acts on metadata, and on a key that shall follow the packet. A tunnel is
+ * replaced as a whole: words of it that the set doesn't name become 0.
+ */
+export function applySetToFlow(flow: Flow, group: SetGroup, words: readonly SetWord[]): void {
+  if (group === 'tunnel') {
+    flow.fill(0, W_TUN_ID, W_METADATA);
+    flow.fill(0, W_TUN_METADATA_PRESENT, FLOW_WORDS);
+  }
   for (let i = 0; i < words.length; i++) {
     const { word, value, mask } = words[i];
     flow[word] = (flow[word] & ~mask) | (value & mask);

@@ -14,8 +14,11 @@ export interface DummyPort {
    * of the same datapath: then that happens right after.
    */
   receive(packet: Uint8Array, metadata?: Flow): void;
-  /** Sets who gets what the datapath sends here, as a copy. None: it is counted and dropped. */
-  onTransmit(hook: ((packet: Uint8Array) => void) | null): void;
+  /**
+   * Sets who gets what the datapath sends here, as a copy, and the packet's key, of which the tunnel and
+   * the marks say how it is sent. None: it is counted and dropped.
+   */
+  onTransmit(hook: ((packet: Uint8Array, metadata: Flow) => void) | null): void;
   /** A port that is down neither receives nor sends; packets count as dropped. Up at first. */
   setUp(up: boolean): void;
 }

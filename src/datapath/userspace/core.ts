@@ -30,8 +30,11 @@ import * as P from './program.ts';
 
 /** Where packets go out. */
 export interface OutputPort {
-  /** Sends the first `length` bytes of a packet: it has sent or copied them when it returns. */
-  transmit(packet: Packet, length: number): void;
+  /**
+   * Sends the first `length` bytes of a packet: it has sent or copied them when it returns. The metadata
+   * in `key` (tunnel, marks) are right; its headers may be those that the packet came with.
+   */
+  transmit(packet: Packet, length: number, key: Flow): void;
 }
 
 /** What the core asks of who runs it. */
@@ -228,7 +231,7 @@ export class Core {
           context.stale = true;
           break;
         case P.OP_SET_METADATA:
-          if (op.action.type === 'set') applySetToFlow(context.key, op.action.words);
+          if (op.action.type === 'set') applySetToFlow(context.key, op.action.group, op.action.words);
           context.tainted = true;
           break;
         case P.OP_USERSPACE:
@@ -292,7 +295,7 @@ export class Core {
     const length = sendLength(packet);
     packet.cutLength = 0;
     if (output === undefined) this.#drop('no-such-port');
-    else output.transmit(packet, length);
+    else output.transmit(packet, length, context.key);
   }
 
   #upcall(context: Context, cookie: UserspaceCookie | null): void {

@@ -294,7 +294,7 @@ class Dummy implements DummyPort, OutputPort, DatapathPort {
   readonly port: number;
   readonly #owner: InProcess;
   readonly #counters: Counters;
-  #hook: ((packet: Uint8Array) => void) | null = null;
+  #hook: ((packet: Uint8Array, metadata: Flow) => void) | null = null;
   #up = true;
 
   constructor(owner: InProcess, counters: Counters, port: number, spec: PortSpec) {
@@ -309,19 +309,19 @@ class Dummy implements DummyPort, OutputPort, DatapathPort {
     if (!this.#up) this.#counters.receiveDropped(this.port);
     else this.#owner.receive(this, packet, metadata);
   }
-  onTransmit(hook: ((packet: Uint8Array) => void) | null): void {
+  onTransmit(hook: ((packet: Uint8Array, metadata: Flow) => void) | null): void {
     this.#hook = hook;
   }
   setUp(up: boolean): void {
     this.#up = up;
   }
-  transmit(packet: Packet, length: number): void {
+  transmit(packet: Packet, length: number, key: Flow): void {
     if (!this.#up) {
       this.#counters.sendDropped(this.port);
       return;
     }
     this.#counters.sent(this.port, length);
-    if (this.#hook !== null) this.#hook(wireBytes(packet, length));
+    if (this.#hook !== null) this.#hook(wireBytes(packet, length), key.slice());
   }
 }
 

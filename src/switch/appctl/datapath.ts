@@ -5,6 +5,8 @@ import { OFPP_LOCAL } from '../../openflow/constants.ts';
 import type { Backer } from '../bridge/backer.ts';
 import type { Bridge } from '../bridge/bridge.ts';
 import type { Switch } from '../bridge/manager.ts';
+import type { OfPort } from '../ofproto/port.ts';
+import { tunnelOptions } from '../tunnel/config.ts';
 import { described, type Megaflow, ufidOf } from '../upcall/megaflow.ts';
 import type { Dpctl } from './dpctl.ts';
 
@@ -26,7 +28,7 @@ export function dpifShow(vswitch: Switch): string {
       for (const port of ports) {
         const number = port.ofPort === OFPP_LOCAL ? 65534 : port.ofPort;
         const dp = port.dpPort === null ? 'none' : String(port.dpPort);
-        const options = optionsText(bridge, port.name, port.type);
+        const options = optionsText(bridge, port);
         text += `    ${port.name} ${number}/${dp}: (${typeText(backer, port.type)}${options})\n`;
       }
     }
@@ -35,7 +37,7 @@ export function dpifShow(vswitch: Switch): string {
 }
 
 /** Options of tunnels and the like; of devices polled by a thread of their own, their queues. */
-function optionsText(bridge: Bridge, name: string, type: string): string {
+function optionsText(bridge: Bridge, { name, type, tunnel }: OfPort): string {
   const options = bridge.interface(name)?.config.options ?? new Map<string, string>();
   const shown = new Map<string, string>();
   if (type === 'dummy-pmd') {
@@ -44,6 +46,8 @@ function optionsText(bridge: Bridge, name: string, type: string): string {
       shown.set(`configured_${queue}_queues`, n);
       shown.set(`requested_${queue}_queues`, n);
     }
+  } else if (tunnel !== null) {
+    for (const [key, value] of tunnelOptions(tunnel)) shown.set(key, value);
   } else if (type !== 'dummy' && type !== 'system' && type !== 'internal') {
     for (const [key, value] of options) shown.set(key, value);
   }

@@ -2,7 +2,7 @@ import { WeftError } from '../../base/errors.ts';
 import { composePacket } from '../../datapath/packet/compose.ts';
 import { extractFlow } from '../../datapath/packet/extract.ts';
 import { Packet } from '../../datapath/packet/packet.ts';
-import { formatActions as formatDpActions, NO_PORT, parseKey } from '../../datapath/text/index.ts';
+import { formatActions as formatDpActions, parseKey } from '../../datapath/text/index.ts';
 import type { DpAction } from '../../datapath/types.ts';
 import { formatFlow, formatMegaflow } from '../../flow/flow-text.ts';
 import {
@@ -32,6 +32,9 @@ import { OFPP_NONE, OFPP_UNSET } from '../../openflow/constants.ts';
 import type { Backer } from '../bridge/backer.ts';
 import type { Switch } from '../bridge/manager.ts';
 import type { Ofproto } from '../ofproto/ofproto.ts';
+import { optionsToFields } from '../tunnel/options.ts';
+import { hasTunnelDestination } from '../tunnel/ports.ts';
+import { toDatapathKey } from '../upcall/packet-out.ts';
 import { ETH_TYPE_VLAN } from '../xlate/bits.ts';
 import type { FrozenState } from '../xlate/frozen.ts';
 import { ERROR_TEXT, renderTrace, TraceSink } from '../xlate/report.ts';
@@ -114,6 +117,7 @@ function explainOne(
   const ports = names ? portNamesOf(ofproto) : undefined;
   const initial = flow.slice();
   initial[W_ACTSET_OUTPUT] = OFPP_UNSET;
+  optionsToFields(ofproto.services.tunnelOptions, initial);
   const sink = new TraceSink();
   const out = translate({
     ofproto,
@@ -127,17 +131,18 @@ function explainOne(
     forks,
   });
   const unchanged = out.finalFlow.every((word, i) => word === initial[i]);
-  let text = `Flow: ${formatFlow(initial, { ports })}\n`;
+  const { tunnelOptions } = ofproto.services;
+  let text = `Flow: ${formatFlow(initial, { ports }, tunnelOptions)}\n`;
   text += renderTrace(sink.roots);
-  text += `\nFinal flow: ${unchanged ? 'unchanged' : formatFlow(out.finalFlow, { ports })}\n`;
-  text += `Megaflow: ${formatMegaflow(flow, out.wc, { ports })}\n`;
+  const final = unchanged ? 'unchanged' : formatFlow(out.finalFlow, { ports }, tunnelOptions);
+  text += `\nFinal flow: ${final}\n`;
+  text += `Megaflow: ${formatMegaflow(initial, out.wc, { ports }, tunnelOptions)}\n`;
   const portName = names ? (port: number) => dpPortName(ofproto, port) : undefined;
   text += `Datapath actions: ${formatDpActions(out.actions, { portName })}`;
   if (out.error !== 'ok') text += `\nTranslation failed (${ERROR_TEXT[out.error]}), packet is dropped.\n`;
   else if (out.slow.size > 0) text += slowText(out);
   if (packet !== null && out.error === 'ok') {
-    const dpKey = flow.slice();
-    dpKey[W_IN_PORT] = ofproto.port(flow[W_IN_PORT])?.dpPort ?? NO_PORT;
+    const dpKey = toDatapathKey(ofproto, initial);
     const staying = withoutSending(out.actions);
     if (staying.length > 0) backer.datapath.execute({ packet, flow: dpKey, actions: staying });
   }
@@ -289,8 +294,12 @@ function parseDatapathFlow(
   if (recircId !== 0 && backer.slowPath.recircIds.get(recircId) === undefined) {
     return fail(`no recirculation data for recirc_id 0x${recircId.toString(16)}`);
   }
-  const port = backer.slowPath.ofPort(key[W_IN_PORT]);
-  if (port === undefined) return fail(`no OpenFlow port for datapath port ${key[W_IN_PORT]}`);
+  const port = backer.slowPath.receiver(key);
+  if (port === null) {
+    return hasTunnelDestination(key)
+      ? fail('no OpenFlow tunnel port for this packet')
+      : fail(`no OpenFlow port for datapath port ${key[W_IN_PORT]}`);
+  }
   const flow = key.slice();
   flow[W_IN_PORT] = port.ofPort;
   return { ofproto: port.ofproto, backer, flow };
@@ -305,7 +314,7 @@ function parseBridgeFlow(
   if (bridge === undefined) return fail(`${words[0]}: unknown bridge`);
   const ports: PortNames = portNamesOf(bridge.ofproto);
   try {
-    const match = parseMatch(text, { ports });
+    const match = parseMatch(text, { ports, tun: bridge.ofproto.services.tunnelOptions });
     const flow = match.flow.slice();
     if (match.mask[W_IN_PORT] === 0) flow[W_IN_PORT] = OFPP_NONE;
     // The text gives a tag without its type; in a packet it has one.

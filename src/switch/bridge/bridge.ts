@@ -5,6 +5,7 @@ import type { OpenFlowSide } from '../conn/types.ts';
 import type { NetDevice } from '../device/device.ts';
 import type { Ofproto } from '../ofproto/ofproto.ts';
 import { OfPort } from '../ofproto/port.ts';
+import { isTunnelType, readTunnelOptions, type TunnelConfig } from '../tunnel/config.ts';
 import type { Backer } from './backer.ts';
 import type { BridgeConfig, InterfaceConfig, PortConfig } from './config.ts';
 import type { PortNumbers } from './port-numbers.ts';
@@ -41,6 +42,8 @@ export class Bridge {
   readonly #log: ModuleLog;
   readonly #interfaces = new Map<string, LiveInterface>();
   readonly #numbers: PortNumbers;
+  /** What was wrong with an interface's options when they were last looked at. */
+  readonly #refused = new Map<string, string>();
 
   constructor(options: {
     config: BridgeConfig;
@@ -159,8 +162,21 @@ export class Bridge {
     const live: LiveInterface = { config, portName: portConfig.name, port: null, device: null, error: null };
     this.#interfaces.set(config.name, live);
     let dpPort: number | null = null;
+    let tunnel: TunnelConfig | null = null;
+    const giveBack = (): void => {
+      live.device?.close();
+      live.device = null;
+      if (dpPort === null) return;
+      if (tunnel === null) this.backer.datapath.portDelete(dpPort);
+      else this.backer.slowPath.tunnels.release(dpPort);
+    };
     try {
-      if (!VIRTUAL.has(config.type)) {
+      if (isTunnelType(config.type)) {
+        const reading = readTunnelOptions(config.name, config.type, config.options);
+        for (const warning of reading.warnings) this.#log.limited(60, 20).warn(warning);
+        tunnel = reading.config;
+        dpPort = this.backer.slowPath.tunnels.acquire(tunnel);
+      } else if (!VIRTUAL.has(config.type)) {
         // A tap comes into being with its port; any other device must be there before.
         const spec = { name: config.name, type: config.type, options: config.options };
         if (MADE_BY_DATAPATH.has(config.type)) dpPort = this.backer.datapath.portAdd(spec);
@@ -170,11 +186,13 @@ export class Bridge {
         checkPatch(config);
       }
     } catch (error) {
-      live.device?.close();
-      live.device = null;
-      if (dpPort !== null) this.backer.datapath.portDelete(dpPort);
+      giveBack();
       live.error = describeFailure(config, error);
-      this.#log.limited(60, 20).warn(live.error);
+      this.#complain(
+        config.name,
+        live.error,
+        REFUSED_OPTIONS.get(error instanceof WeftError ? error.code : ''),
+      );
       return;
     }
     // Only now, so that a device that isn't there takes no number.
@@ -183,14 +201,13 @@ export class Bridge {
       : this.#numbers.allocate(config.ofportRequest, config.ofportHint);
     if (numbered === null) {
       live.error = 'no OpenFlow port number is left';
-      live.device?.close();
-      live.device = null;
-      if (dpPort !== null) this.backer.datapath.portDelete(dpPort);
+      giveBack();
       return;
     }
+    this.#refused.delete(config.name);
     const { clock } = this.ofproto;
-    const mac = live.device?.mac ?? patchMac(numbered);
-    live.port = new OfPort(this.ofproto, {
+    const mac = live.device?.mac ?? virtualMac(numbered);
+    const port = new OfPort(this.ofproto, {
       ofPort: numbered,
       name: config.name,
       type: config.type,
@@ -198,14 +215,35 @@ export class Bridge {
       mac,
       created: clock.now(),
     });
+    port.tunnel = tunnel;
+    try {
+      if (tunnel !== null) this.backer.slowPath.tunnels.add(port);
+    } catch (error) {
+      giveBack();
+      this.#numbers.release(numbered);
+      live.error = describeFailure(config, error);
+      this.#log.limited(60, 20).warn(live.error);
+      return;
+    }
+    live.port = port;
     live.port.details = live.device?.details ?? null;
     // The bridge's own and other internal devices are for the host's administrator to bring up.
     if (config.type !== 'internal') live.device?.setAdminUp(true);
     this.#readDevice(live);
     this.ofproto.addPort(live.port);
-    if (dpPort !== null) this.backer.slowPath.attachPort(dpPort, live.port);
+    if (dpPort !== null && tunnel === null) this.backer.slowPath.attachPort(dpPort, live.port);
     this.openflow.portAdded(live.port);
     this.#log.info(`bridge ${this.name}: added interface ${config.name} on port ${numberText(numbered)}`);
+  }
+
+  /** Logs why an interface could not be made: each time that it is tried, but what is wrong with options once. */
+  #complain(name: string, error: string, refusal: string | undefined): void {
+    if (refusal !== undefined && this.#refused.get(name) === error) return;
+    const log = this.#log.limited(60, 20);
+    for (const line of error.split('\n')) log.warn(line);
+    if (refusal === undefined) return;
+    this.#refused.set(name, error);
+    log.warn(`${name}: could not set configuration (${refusal})`);
   }
 
   #removeInterface(live: LiveInterface): void {
@@ -219,10 +257,15 @@ export class Bridge {
         port.bundle = null;
         if (bundle.ports.length === 0) this.ofproto.removeBundle(bundle);
       }
-      if (port.dpPort !== null) this.backer.slowPath.detachPort(port.dpPort);
+      const { datapath, slowPath } = this.backer;
+      if (port.tunnel !== null) slowPath.tunnels.remove(port);
+      else if (port.dpPort !== null) slowPath.detachPort(port.dpPort);
       this.ofproto.removePort(port);
       this.openflow.portRemoved(port);
-      if (port.dpPort !== null) this.backer.datapath.portDelete(port.dpPort);
+      if (port.dpPort !== null) {
+        if (port.tunnel !== null) slowPath.tunnels.release(port.dpPort);
+        else datapath.portDelete(port.dpPort);
+      }
       if (port.ofPort !== OFPP_LOCAL) this.#numbers.release(port.ofPort);
       this.#log.info(
         `bridge ${this.name}: deleted interface ${live.config.name} on port ${numberText(port.ofPort)}`,
@@ -365,8 +408,17 @@ function checkPatch(config: InterfaceConfig): void {
   }
 }
 
+/** Errors of a tunnel's options, with the words of their kind that Open vSwitch's log has. */
+const REFUSED_OPTIONS: ReadonlyMap<string, string> = new Map([
+  ['bad-tunnel-options', 'Invalid argument'],
+  ['tunnel-extension-conflict', 'File exists'],
+]);
+
 function describeFailure(config: InterfaceConfig, error: unknown): string {
   const reason = messageOf(error);
+  if (error instanceof WeftError && error.code === 'tunnel-extension-conflict')
+    return `${config.name}: ${reason}`;
+  if (error instanceof WeftError && error.code === 'bad-tunnel-options') return reason;
   if (error instanceof WeftError && error.code === 'no-such-device') {
     return `could not open network device ${config.name} (No such device)`;
   }
@@ -387,8 +439,8 @@ function numberText(port: number): string {
   return port === OFPP_LOCAL ? '65534' : String(port);
 }
 
-/** Patch ports have no device; a locally administered address of their own, stable by number. */
-function patchMac(port: number): Uint8Array {
+/** Patch ports and tunnels have no device; a locally administered address of their own, stable by number. */
+function virtualMac(port: number): Uint8Array {
   return Uint8Array.of(0x02, 0x77, 0x65, 0x66, (port >> 8) & 0xff, port & 0xff);
 }
 

@@ -172,7 +172,7 @@ export class StatusWriter {
 function statisticsOf(bridge: Bridge, live: LiveInterface): Map<string, number> {
   const { port } = live;
   if (port === null) return new Map();
-  if (port.dpPort === null) {
+  if (port.dpPort === null || port.tunnel !== null) {
     const c = port.counters;
     return new Map([
       ['rx_bytes', c.rxBytes],

@@ -132,6 +132,10 @@ export class OpenFlowSwitch implements OpenFlowSide {
     });
   }
 
+  get tunnelOptions(): TunnelMetadataTable {
+    return this.tlvTable;
+  }
+
   get clock(): Clock {
     return this.options.clock;
   }

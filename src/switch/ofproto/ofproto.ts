@@ -5,6 +5,7 @@ import type { ModuleLog } from '../../base/log.ts';
 import { formatFlow } from '../../flow/flow-text.ts';
 import { type Flow, FRAG_ANY, W_IN_PORT, W_NW, W_TP } from '../../flow/layout.ts';
 import { formatMatch } from '../../flow/match-format.ts';
+import type { TunnelMetadataTable } from '../../flow/tun-metadata.ts';
 import type { Action } from '../../openflow/actions/types.ts';
 import { OFPR_NO_MATCH, PC_NO_PACKET_IN } from '../../openflow/constants.ts';
 import type { FragHandling } from '../../openflow/messages/switch.ts';
@@ -65,6 +66,8 @@ export interface LookupContext {
 
 /** What the OpenFlow side of a bridge (tables, connections) does for translation. */
 export interface PipelineServices {
+  /** Which tunnel options are which fields. */
+  readonly tunnelOptions: TunnelMetadataTable;
   /** Tables 0 to 253, made when first used. */
   table(id: number): LookupTable | undefined;
   /** Whether some controller wants packets that matched nothing, by its version's default. */
@@ -327,6 +330,11 @@ export class Ofproto {
   /** A mistake in the tables that a packet has met. */
   reportXlateError(text: string, flow: Flow): void {
     this.#log.warn(() => `${text} on bridge ${this.name} while processing ${formatFlow(flow)}`);
+  }
+
+  /** A packet from a tunnel that can't be taken. */
+  reportTunnel(text: string): void {
+    this.#log.warn(text);
   }
 
   #internalRule(actions: readonly Action[]): Rule {

@@ -1,4 +1,5 @@
 import { PC_NO_FLOOD } from '../../openflow/constants.ts';
+import type { TunnelConfig } from '../tunnel/config.ts';
 import type { Ofproto } from './ofproto.ts';
 
 /** Counters that the slow path keeps for a port without a device behind it (patch, tunnel). */
@@ -52,6 +53,8 @@ export class OfPort {
   details: PortDetails | null = null;
   /** Patch port's other end, if that exists. */
   peer: OfPort | null = null;
+  /** What makes it a tunnel; null: it is none. Its datapath port is shared with other tunnels. */
+  tunnel: TunnelConfig | null = null;
   /** DSCP in place in the TOS byte, by the skb_priority of the queue that a packet leaves through. */
   dscpByPriority: ReadonlyMap<number, number> = new Map();
   readonly counters: VirtualCounters = { rxPackets: 0, rxBytes: 0, txPackets: 0, txBytes: 0 };
@@ -76,10 +79,6 @@ export class OfPort {
     this.dpPort = spec.dpPort;
     this.mac = spec.mac;
     this.created = spec.created;
-  }
-
-  get isTunnel(): boolean {
-    return this.type === 'vxlan' || this.type === 'geneve' || this.type === 'gre';
   }
 }
 

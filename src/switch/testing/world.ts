@@ -1,6 +1,7 @@
 import { nullLogger } from '../../base/log.ts';
 import { createInProcessDatapath, type InProcessDatapath } from '../../datapath/userspace/in-process.ts';
 import type { Flow } from '../../flow/layout.ts';
+import { mapField, TunnelMetadataTable } from '../../flow/tun-metadata.ts';
 import { formatActions } from '../../openflow/actions/index.ts';
 import type { Action } from '../../openflow/actions/types.ts';
 import { PS_LIVE } from '../../openflow/constants.ts';
@@ -12,6 +13,7 @@ import type { LearnedFlow, PipelineServices } from '../ofproto/ofproto.ts';
 import { Ofproto } from '../ofproto/ofproto.ts';
 import { type Bundle, type BundleSettings, DEFAULT_BUNDLE, OfPort } from '../ofproto/port.ts';
 import { Rule } from '../ofproto/rule.ts';
+import { readTunnelOptions, type TunnelType } from '../tunnel/config.ts';
 import { SlowPath, type SlowPathPacketIn } from '../upcall/slow-path.ts';
 import { RecircIds } from '../xlate/frozen.ts';
 
@@ -19,6 +21,7 @@ import { RecircIds } from '../xlate/frozen.ts';
 export class TestTables implements PipelineServices {
   readonly ofproto: Ofproto;
   readonly learned: LearnedFlow[] = [];
+  readonly tunnelOptions = new TunnelMetadataTable();
   readonly #tables = new Map<number, FlowTable>();
   readonly #rules = new Set<Rule>();
 
@@ -36,13 +39,13 @@ export class TestTables implements PipelineServices {
   }
 
   addFlow(line: string): Rule {
-    const mod = parseFlowLine(line);
+    const mod = parseFlowLine(line, { tun: this.tunnelOptions });
     const table = mod.table === 255 ? 0 : mod.table;
     const rule = new Rule({
       table,
       priority: mod.priority,
       cookie: mod.newCookie,
-      actions: mod.actions,
+      actions: mod.actions.map((action) => this.#placed(action)),
       flags: 0,
       importance: 0,
       idleTimeout: 0,
@@ -56,6 +59,12 @@ export class TestTables implements PipelineServices {
     this.#rules.add(rule);
     this.ofproto.tablesChanged();
     return rule;
+  }
+
+  /** Gives tunnel options their places, as the codec does with what comes in a message. */
+  #placed(action: Action): Action {
+    if (action.type !== 'set_field' && action.type !== 'delete_field') return action;
+    return { ...action, field: mapField(action.field, this.tunnelOptions) };
   }
 
   remove(rule: Rule): void {
@@ -122,6 +131,17 @@ export class TestBridge extends TestTables {
     const dpPort = this.#world.datapath.portAdd({ name, type: 'dummy' });
     const port = this.#add(ofPort, name, 'dummy', dpPort, settings);
     this.#world.slowPath.attachPort(dpPort, port);
+    return port;
+  }
+
+  /** A tunnel by the options that a database would give it. */
+  addTunnel(ofPort: number, type: TunnelType, options: Record<string, string>): OfPort {
+    const name = `${this.ofproto.name}-t${ofPort}`;
+    const { config } = readTunnelOptions(name, type, new Map(Object.entries(options)));
+    const { tunnels } = this.#world.slowPath;
+    const port = this.#add(ofPort, name, type, tunnels.acquire(config), {});
+    port.tunnel = config;
+    tunnels.add(port);
     return port;
   }
 

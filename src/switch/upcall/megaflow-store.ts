@@ -2,7 +2,7 @@ import type { Clock } from '../../base/clock.ts';
 import type { Logger, ModuleLog } from '../../base/log.ts';
 import { formatActions, formatKey, formatUfid } from '../../datapath/text/index.ts';
 import type { Datapath, DpAction, FlowStats } from '../../datapath/types.ts';
-import type { Flow } from '../../flow/layout.ts';
+import { type Flow, W_IN_PORT } from '../../flow/layout.ts';
 import type { TrafficStats } from '../xlate/types.ts';
 import { described, type Megaflow, maskedKey, ufidOf } from './megaflow.ts';
 import { pushStats } from './push-stats.ts';
@@ -98,7 +98,8 @@ export class MegaflowStore {
    * tables say. False if no bridge has its port.
    */
   adopt(packetKey: Flow, mask: Flow, actions: readonly DpAction[]): boolean {
-    const origin = this.#translator.originOf(packetKey);
+    const tunnel = this.#translator.tunnels.list().find((port) => port.dpPort === packetKey[W_IN_PORT]);
+    const origin = tunnel ?? this.#translator.originOf(packetKey);
     if (origin === null) return false;
     this.install({
       id: -1,

@@ -1,6 +1,7 @@
 import { type Flow, W_IN_PORT, W_TCP_FLAGS } from '../../flow/layout.ts';
 import type { Action } from '../../openflow/actions/types.ts';
 import type { Ofproto } from '../ofproto/ofproto.ts';
+import { fieldsToOptions } from '../tunnel/options.ts';
 import type { FrozenState } from '../xlate/frozen.ts';
 import { translate } from '../xlate/translate.ts';
 import type { CacheEntry, XlateOutput } from '../xlate/types.ts';
@@ -11,6 +12,14 @@ import type { SlowPath } from './slow-path.ts';
 const NO_PORT = 0xffffffff;
 /** A packet that refers to a recirculation id may be on its way for so long. */
 const RELEASE_MS = 1000;
+
+/** The datapath's key for a packet that has the pipeline's `flow`. */
+export function toDatapathKey(ofproto: Ofproto, flow: Flow): Flow {
+  const key = flow.slice();
+  key[W_IN_PORT] = ofproto.port(flow[W_IN_PORT])?.dpPort ?? NO_PORT;
+  fieldsToOptions(ofproto.services.tunnelOptions, key);
+  return key;
+}
 
 /** A packet that a controller made, translated but not sent yet. */
 export class PreparedPacketOut {
@@ -70,8 +79,7 @@ export class PreparedPacketOut {
       used: this.#ofproto.clock.now(),
       tcpFlags: flow[W_TCP_FLAGS] >>> 16,
     });
-    const key = flow.slice();
-    key[W_IN_PORT] = this.#ofproto.port(flow[W_IN_PORT])?.dpPort ?? NO_PORT;
+    const key = toDatapathKey(this.#ofproto, flow);
     const { actions } = this.#out;
     if (actions.length > 0) this.#slowPath.datapath.execute({ packet: this.#packet, flow: key, actions });
     this.#ofproto.clock.after(RELEASE_MS, () => this.drop());

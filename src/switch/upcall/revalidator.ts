@@ -4,7 +4,6 @@ import { formatFlow as formatDpFlow, formatUfid } from '../../datapath/text/inde
 import type { Datapath } from '../../datapath/types.ts';
 import { W_IN_PORT } from '../../flow/layout.ts';
 import type { CacheEntry } from '../xlate/types.ts';
-import { toDatapathMask } from './key-view.ts';
 import { described, isSubsetMask, type Megaflow, sameActions, ufidOf, withSlowPath } from './megaflow.ts';
 import type { MegaflowStore } from './megaflow-store.ts';
 import type { SlowPathSettings } from './settings.ts';
@@ -192,7 +191,7 @@ export class Revalidator {
     const cache: CacheEntry[] = [];
     const { flow, ofproto } = megaflow;
     const out = this.#translator.translate(flow, ofproto, { packet: null, effects: false, cache });
-    const mask = toDatapathMask(flow, out.wc, this.#translator.exactOnly);
+    const mask = this.#translator.datapathMask(megaflow.packetKey, out.wc, ofproto);
     // Wider than what the tables now look at: some packet of it might deserve other actions.
     if (!isSubsetMask(mask, megaflow.mask)) {
       this.#translator.release(out.recircs);

@@ -3,6 +3,7 @@ import type { Logger } from '../../base/log.ts';
 import type { Datapath, DpAction } from '../../datapath/types.ts';
 import type { Flow } from '../../flow/layout.ts';
 import type { OfPort } from '../ofproto/port.ts';
+import { TunnelPorts } from '../tunnel/ports.ts';
 import type { RecircIds } from '../xlate/frozen.ts';
 import { limitVlans } from './key-view.ts';
 import type { Megaflow } from './megaflow.ts';
@@ -36,6 +37,7 @@ export interface SlowPathOptions {
 export class SlowPath {
   readonly datapath: Datapath;
   readonly recircIds: RecircIds;
+  readonly tunnels: TunnelPorts;
   #settings: SlowPathSettings = DEFAULT_SETTINGS;
   readonly #translator: Translator;
   readonly #megaflows: MegaflowStore;
@@ -46,7 +48,8 @@ export class SlowPath {
     const { datapath, recircIds, clock, log, defer, packetIn } = options;
     this.datapath = datapath;
     this.recircIds = recircIds;
-    this.#translator = new Translator(recircIds, this.#settings.vlanLimit);
+    this.tunnels = new TunnelPorts(datapath, log);
+    this.#translator = new Translator(recircIds, this.tunnels, this.#settings.vlanLimit);
     const translator = this.#translator;
     const limit = () => this.#settings.flowLimit;
     this.#megaflows = new MegaflowStore({ datapath, translator, clock, log, limit });
@@ -109,8 +112,14 @@ export class SlowPath {
     this.changed();
   }
 
-  ofPort(dpPort: number): OfPort | undefined {
-    return this.#translator.ofPort(dpPort);
+  /** The port on a datapath port that no tunnels share. */
+  portAt(dpPort: number): OfPort | undefined {
+    return this.#translator.portAt(dpPort);
+  }
+
+  /** The port by which a packet with this datapath's key comes: its tunnel's, if it came by one; null: none. */
+  receiver(dpKey: Flow): OfPort | null {
+    return this.#translator.receiver(dpKey);
   }
 
   /** A copy of the key as the pipeline sees it, with no more tags than `vlanLimit`. */

@@ -1,11 +1,13 @@
 import { type Flow, W_IN_PORT, W_RECIRC_ID, W_TCP_FLAGS } from '../../flow/layout.ts';
 import type { Ofproto } from '../ofproto/ofproto.ts';
 import type { OfPort } from '../ofproto/port.ts';
+import { optionsMask } from '../tunnel/options.ts';
+import { hasTunnelDestination, type TunnelPorts } from '../tunnel/ports.ts';
 import { type RecircIds, savedInPort } from '../xlate/frozen.ts';
 import type { TraceSink } from '../xlate/report.ts';
 import { translate } from '../xlate/translate.ts';
 import type { CacheEntry, TrafficStats, XlateOutput } from '../xlate/types.ts';
-import { toPipelineKey } from './key-view.ts';
+import { toDatapathMask, toPipelineKey } from './key-view.ts';
 
 /** The bridge and its OpenFlow port by which a packet came. */
 export interface Origin {
@@ -24,13 +26,15 @@ export interface TranslateOptions {
 /** The bridge ports behind a datapath's, and the translation of what comes by them. */
 export class Translator {
   readonly recircIds: RecircIds;
+  readonly tunnels: TunnelPorts;
   readonly #ports = new Map<number, OfPort>();
   vlanLimit: number;
   /** `upcall/disable-megaflows`: match every field that a packet has. */
   exactOnly = false;
 
-  constructor(recircIds: RecircIds, vlanLimit: number) {
+  constructor(recircIds: RecircIds, tunnels: TunnelPorts, vlanLimit: number) {
     this.recircIds = recircIds;
+    this.tunnels = tunnels;
     this.vlanLimit = vlanLimit;
   }
 
@@ -42,21 +46,36 @@ export class Translator {
     this.#ports.delete(dpPort);
   }
 
-  ofPort(dpPort: number): OfPort | undefined {
+  /** The port on a datapath port that no tunnels share. */
+  portAt(dpPort: number): OfPort | undefined {
     return this.#ports.get(dpPort);
+  }
+
+  /** The port by which a packet with this datapath's key comes: its tunnel's, if it came by one; null: none. */
+  receiver(dpKey: Flow): OfPort | null {
+    if (hasTunnelDestination(dpKey)) return this.tunnels.receive(dpKey);
+    return this.#ports.get(dpKey[W_IN_PORT]) ?? null;
   }
 
   /** Where a packet is: at the port by which it came, or where a controller's packet was frozen. */
   originOf(dpKey: Flow): Origin | null {
-    const port = this.#ports.get(dpKey[W_IN_PORT]);
-    if (port !== undefined) return { ofproto: port.ofproto, ofPort: port.ofPort };
     const state = dpKey[W_RECIRC_ID] === 0 ? undefined : this.recircIds.get(dpKey[W_RECIRC_ID]);
+    // The tunnel in the key may be one that the packet is about to leave by.
+    const port = state !== undefined && hasTunnelDestination(dpKey) ? null : this.receiver(dpKey);
+    if (port !== null) return { ofproto: port.ofproto, ofPort: port.ofPort };
     return state === undefined ? null : { ofproto: state.ofproto, ofPort: savedInPort(state.metadata) };
   }
 
   /** A copy of the datapath's key as the pipeline sees it. */
   toOpenFlow(dpKey: Flow, ofPort: number): Flow {
     return toPipelineKey(dpKey, ofPort, this.vlanLimit);
+  }
+
+  /** The mask of a translation of a packet with the datapath's key, as the datapath needs it. */
+  datapathMask(dpKey: Flow, wc: Flow, ofproto: Ofproto): Flow {
+    const mask = toDatapathMask(dpKey, wc, this.exactOnly);
+    if (hasTunnelDestination(dpKey)) optionsMask(ofproto.services.tunnelOptions, dpKey, mask);
+    return mask;
   }
 
   /** Translates a key with OpenFlow ports, from where its recirculation id says on. */

@@ -9,7 +9,6 @@ import type { Ofproto } from '../ofproto/ofproto.ts';
 import { savedInPort } from '../xlate/frozen.ts';
 import { ERROR_TEXT, renderTrace, TraceSink } from '../xlate/report.ts';
 import type { CacheEntry, TrafficStats, XlateError } from '../xlate/types.ts';
-import { toDatapathMask } from './key-view.ts';
 import { recordMegaflow } from './megaflow.ts';
 import type { MegaflowStore } from './megaflow-store.ts';
 import type { Origin, Translator } from './translator.ts';
@@ -97,7 +96,7 @@ export class UpcallHandler {
     const { packet } = upcall;
     const out = this.#translator.translate(flow, ofproto, { packet, effects: true, stats, cache });
     if (out.error !== 'ok') this.#explain(flow, ofproto, out.error);
-    const mask = toDatapathMask(dpKey, out.wc, this.#translator.exactOnly);
+    const mask = this.#translator.datapathMask(dpKey, out.wc, ofproto);
     this.#megaflows.install(recordMegaflow({ ofproto, dpKey, mask, flow, out, cache, now }));
     if (out.actions.length > 0) {
       this.#datapath.execute({

@@ -26,9 +26,7 @@ import {
   W_REG,
   W_SKB_PRIORITY,
   W_TP,
-  W_TUN_DST,
   W_TUN_ID,
-  W_TUN_IPV6_DST,
   W_TUN_METADATA_PRESENT,
   W_TUN_TP,
   W_VLAN,
@@ -38,10 +36,13 @@ import { OFPP_UNSET } from '../../openflow/constants.ts';
 import type { Ofproto } from '../ofproto/ofproto.ts';
 import type { OfPort } from '../ofproto/port.ts';
 import type { Rule } from '../ofproto/rule.ts';
+import { type OptionsError, optionsToFields } from '../tunnel/options.ts';
+import { hasTunnelDestination } from '../tunnel/ports.ts';
 import * as b from './bits.ts';
 import { commitActions } from './commit.ts';
 import type { StackValue } from './frozen.ts';
 import type { TraceKind, TraceNode } from './report.ts';
+import { seeTunnel } from './tunnel.ts';
 import type { CacheEntry, TrafficStats, XlateError, XlateInput } from './types.ts';
 
 export const NO_COOKIE = 0xffffffffffffffffn;
@@ -102,6 +103,8 @@ export class XlateContext {
   ctNat: ActionOf<'nat'> | null = null;
 
   readonly origSkbPriority: number;
+  /** What is wrong with the tunnel options that the packet came with. */
+  readonly badOptions: OptionsError | null;
   outputs = 0;
   /** Runs a list of actions; set by the pipeline, so that actions need not import it. */
   readonly run: RunActions;
@@ -112,6 +115,9 @@ export class XlateContext {
     this.ofproto = input.ofproto;
     this.version = input.version ?? input.ofproto.version;
     this.flow = input.flow.slice();
+    // A frozen translation brings its own.
+    const error = optionsToFields(input.ofproto.services.tunnelOptions, this.flow);
+    this.badOptions = input.frozen === undefined ? error : null;
     this.base = input.flow.slice();
     this.wc = newFlow();
     this.rule = input.rule ?? null;
@@ -235,6 +241,7 @@ export function startWildcards(ctx: XlateContext): void {
   wc[W_ETH_TYPE] |= 0xffff0000;
   if (b.isIpAny(flow)) b.seeFrag(wc);
   wc[W_RECIRC_ID] = 0xffffffff;
+  seeTunnel(wc, ctx.input.flow);
 }
 
 /**
@@ -263,9 +270,7 @@ export function finishWildcards(ctx: XlateContext): void {
     else if ((wc[W_VLAN + i] & 0xffff) !== 0) wc[W_VLAN + i] |= VLAN_CFI;
   }
   if (!b.isMplsType(b.ethType(upcall))) wc.fill(0, W_MPLS, W_MPLS + N_MPLS);
-  const tunneled =
-    upcall[W_TUN_DST] !== 0 || upcall.subarray(W_TUN_IPV6_DST, W_TUN_IPV6_DST + 4).some((word) => word !== 0);
-  if (!tunneled) {
+  if (!hasTunnelDestination(upcall)) {
     wc.fill(0, W_TUN_ID, W_TUN_TP + 1);
     wc.fill(0, W_TUN_METADATA_PRESENT, FLOW_WORDS);
   }

@@ -7,6 +7,7 @@ import {
   W_METADATA,
   W_NW,
   W_PACKET_TYPE,
+  W_PKT_MARK,
   W_REG,
   W_SKB_PRIORITY,
   W_TUN_ID,
@@ -22,6 +23,7 @@ import { cloneActions } from './clone.ts';
 import type { XlateContext } from './context.ts';
 import { finishFreezing } from './freeze.ts';
 import { tableAction } from './table.ts';
+import { tunnelOutput } from './tunnel.ts';
 
 const DSCP_MASK = 0xfc;
 
@@ -54,12 +56,16 @@ export function outputToPort(ctx: XlateContext, ofPort: number, last: boolean, t
 
   const vlans = ctx.flow.slice(W_VLAN, W_VLAN + 2);
   const nw = ctx.flow[W_NW];
+  const mark = ctx.flow[W_PKT_MARK];
   if (port.dscpByPriority.size > 0) markDscp(ctx, port);
-  ctx.commit();
-  ctx.actions.push({ type: 'output', port: port.dpPort });
-  ctx.outputs++;
+  if (port.tunnel === null || tunnelOutput(ctx, port, port.tunnel)) {
+    ctx.commit();
+    ctx.actions.push({ type: 'output', port: port.dpPort });
+    ctx.outputs++;
+  }
   ctx.flow.set(vlans, W_VLAN);
   ctx.flow[W_NW] = nw;
+  ctx.flow[W_PKT_MARK] = mark;
 }
 
 /** The queue that a packet leaves through may have a DSCP of its own. */

@@ -9,6 +9,7 @@ import { restoreMetadata } from './frozen.ts';
 import { mayReceive } from './output.ts';
 import { runActions } from './run-actions.ts';
 import { creditRule } from './table.ts';
+import { countTunnel, receiveEcn } from './tunnel.ts';
 import { MAX_OUTPUTS, type XlateInput, type XlateOutput } from './types.ts';
 
 /**
@@ -76,7 +77,16 @@ function run(ctx: XlateContext): void {
     ctx.conntracked = true;
   }
 
+  if (ctx.badOptions !== null) {
+    ctx.reportError(`Invalid Geneve tunnel metadata (${OPTIONS_ERROR_TEXT[ctx.badOptions]})`);
+    ctx.error = 'invalid-tunnel-metadata';
+    return;
+  }
+
   const inPort = ctx.port(ctx.inPort);
+  if (inPort !== undefined && inPort.tunnel !== null && input.frozen === undefined) {
+    countTunnel(ctx, inPort, 'rx');
+  }
   if (actions === undefined && ctx.rule === null) {
     const table = ctx.table;
     ctx.rule = ctx.ofproto.lookup(ctx, {
@@ -97,8 +107,14 @@ function run(ctx: XlateContext): void {
   runRoot(ctx, inPort === undefined || mayReceive(inPort), list);
 }
 
+const OPTIONS_ERROR_TEXT = {
+  malformed: 'options that exceed their length',
+  length: 'an option that is not as long as the table of options says',
+  critical: 'a critical option that the table of options lacks',
+} as const;
+
 function runRoot(ctx: XlateContext, accepted: boolean, actions: Parameters<typeof runActions>[1]): void {
-  if (!accepted) return;
+  if (!receiveEcn(ctx) || !accepted) return;
   if (ctx.rule !== null && ctx.input.actions === undefined) ctx.ruleCookie = ctx.rule.cookie;
   runActions(ctx, actions, true, false);
   if (ctx.error !== 'ok') return;

@@ -48,11 +48,11 @@ function selectPorts(side: OpenFlowSwitch, wanted: number, mustExist: boolean): 
 
 function portStats(side: OpenFlowSwitch, port: OfPort): PortStats {
   const c =
-    port.dpPort === null
+    port.dpPort === null || port.tunnel !== null
       ? { ...port.counters, rxErrors: 0, rxDropped: 0, txErrors: 0, txDropped: 0 }
       : side.slowPath.datapath.portStats(port.dpPort);
   const unknown = 0xffffffffffffffffn;
-  const virtual = port.dpPort === null;
+  const virtual = port.dpPort === null || port.tunnel !== null;
   const age = side.clock.now() - port.created;
   const uncounted = virtual || port.details?.countsErrors === false;
   const known = (n: number): bigint => (uncounted ? unknown : BigInt(n));
