@@ -22,6 +22,7 @@ import type { DpAction, MegaflowId } from '../types.ts';
 import { exactMask, frame, hex, masked } from './frames.ts';
 import { collectUpcalls, type Harness, type HarnessFactory } from './harness.ts';
 import { Model } from './model.ts';
+import { Random } from './random.ts';
 
 export interface DifferentialOptions {
   /** Random scenarios, each on a fresh datapath. */
@@ -56,25 +57,6 @@ export function differentialSuite(
       }
     }
   });
-}
-
-class Random {
-  #state: number;
-  constructor(seed: number) {
-    this.#state = Math.imul(seed, 0x9e3779b1);
-  }
-  below(n: number): number {
-    this.#state = (Math.imul(this.#state, 1664525) + 1013904223) | 0;
-    let t = this.#state ^ (this.#state >>> 15);
-    t = Math.imul(t, 0x2c1b3c6d);
-    return ((t ^ (t >>> 13)) >>> 0) % n;
-  }
-  pick<T>(from: readonly T[]): T {
-    return from[this.below(from.length)];
-  }
-  chance(percent: number): boolean {
-    return this.below(100) < percent;
-  }
 }
 
 async function scenario(harness: Harness, seed: number, steps: number): Promise<void> {
