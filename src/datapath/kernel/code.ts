@@ -51,6 +51,9 @@ export interface ProgramMaps {
   readonly flowStats: MapReference;
   readonly portStats: MapReference;
   readonly ringTable: MapReference;
+  /** Bytes of a ring. */
+  readonly ringBytes: number;
+  readonly queues: MapReference;
   /** A power of two. */
   readonly shards: number;
   readonly exclusive: boolean;

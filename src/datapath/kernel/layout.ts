@@ -1,4 +1,17 @@
-import { FLOW_WORDS } from '../../flow/layout.ts';
+import {
+  FLOW_WORDS,
+  W_CT_LABEL,
+  W_CT_MARK,
+  W_CT_STATE,
+  W_DP_HASH,
+  W_IN_PORT,
+  W_PKT_MARK,
+  W_RECIRC_ID,
+  W_SKB_PRIORITY,
+  W_TUN_ID,
+  W_TUN_METADATA_PRESENT,
+  W_TUN_TP,
+} from '../../flow/layout.ts';
 
 /*
  * What the programs of the kernel datapath and JavaScript must agree on: where things stand in maps.
@@ -29,7 +42,7 @@ export const F_L3 = F_L25 + 4;
 export const F_L4 = F_L3 + 4;
 /** Bytes behind the IP packet. */
 export const F_L2_PAD = F_L4 + 4;
-/** The megaflow that the packet met: its index. */
+/** The megaflow that the packet met: its index; `NO_FLOW`: none. */
 export const F_FLOW = F_L2_PAD + 4;
 /** Slot of its action program. */
 export const F_PROGRAM = F_FLOW + 4;
@@ -49,6 +62,7 @@ export const SCRATCH_SIZE = 512;
 export const FRAME_SIZE = F_SCRATCH + SCRATCH_SIZE;
 
 export const LAYER_ABSENT = 0xffffffff;
+export const NO_FLOW = 0xffffffff;
 
 /** As in the userspace datapath. */
 export const MAX_DEPTH = 6;
@@ -166,10 +180,38 @@ export const U_COOKIE = 8;
 export const U_FLOW = 12;
 export const U_GSO_SIZE = 16;
 export const U_GSO_SEGS = 20;
-/** Offloaded tag: TCI in the lower half, TPID (network order, as the kernel has it) in the upper; 0: none. */
-export const U_VLAN = 24;
+/** Where the packet begins in the record: with its offloaded tag, if it had one. */
+export const U_DATA = 24;
 export const U_CUT = 28;
 /** Recirculations behind it. */
 export const U_DEPTH = 32;
+/** Queue that the record's bytes count in: F_PORT_STATS. */
+export const U_QUEUE = 36;
 /** Key words that are not in the packet, back to back: `UPCALL_WORDS`. */
 export const U_WORDS = 40;
+export const UPCALL_WORDS: readonly number[] = [
+  ...wordsFrom(W_TUN_ID, W_TUN_TP + 1 - W_TUN_ID),
+  W_SKB_PRIORITY,
+  W_PKT_MARK,
+  W_DP_HASH,
+  W_IN_PORT,
+  W_RECIRC_ID,
+  W_CT_STATE,
+  W_CT_MARK,
+  ...wordsFrom(W_CT_LABEL, 4),
+];
+/** Bytes of the header. */
+export const U_HEADER_SIZE = U_WORDS + 4 * UPCALL_WORDS.length;
+/** The same of packets with F_TUNNEL, which have the words of Geneve options behind it. */
+export const U_TUNNEL_HEADER_SIZE = U_HEADER_SIZE + 4 * (FLOW_WORDS - W_TUN_METADATA_PRESENT);
+/** Longest packets of the sizes of records; the last is above any GSO packet of 64 kB. */
+export const UPCALL_ROOMS: readonly number[] = [228, 2020, 16356, 69636];
+
+/** An array that JavaScript maps, by F_PORT_STATS: bytes of records that programs wrote and that JavaScript read. u32, which wrap. */
+export const QUEUE_SIZE = 8;
+export const QUEUE_WRITTEN = 0;
+export const QUEUE_READ = 4;
+
+function wordsFrom(first: number, count: number): number[] {
+  return Array.from({ length: count }, (_, i) => first + i);
+}

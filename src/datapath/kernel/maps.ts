@@ -25,6 +25,9 @@ export interface KernelMaps {
   readonly portStats: BpfMap<number, Uint8Array>;
   readonly ringTable: BpfMap<number, number>;
   readonly rings: readonly RingBuffer[];
+  readonly ringBytes: number;
+  /** What waits in the rings of each port. */
+  readonly queues: BpfMap<number, Uint8Array>;
   readonly shards: number;
   /** Whether no two CPUs share a shard. */
   readonly exclusive: boolean;
@@ -61,13 +64,16 @@ export function createMaps(sizes: MapSizes): KernelMaps {
     portStats: array('weft_portstats', L.PORT_STATS_SIZE, L.MAX_KERNEL_PORTS * shards, true),
     ringTable,
     rings,
+    ringBytes: sizes.ringBytes,
+    queues: array('weft_queues', L.QUEUE_SIZE, L.MAX_KERNEL_PORTS, true),
     shards,
     exclusive: shards >= cpus,
   };
 }
 
 export function closeMaps(maps: KernelMaps): void {
-  const { frame, totals, programs, ports, actions, flowStats, portStats, ringTable, rings } = maps;
-  for (const map of [frame, totals, programs, ports, actions, flowStats, portStats, ringTable]) map.close();
+  const { frame, totals, programs, ports, actions, flowStats, portStats, ringTable, queues, rings } = maps;
+  for (const map of [frame, totals, programs, ports, actions, flowStats, portStats, ringTable, queues])
+    map.close();
   for (const ring of rings) ring.close();
 }

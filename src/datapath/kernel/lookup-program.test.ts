@@ -1,0 +1,221 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { returning } from '../../ebpf/build.ts';
+import { TC_ACT } from '../../ebpf/context.ts';
+import { Program } from '../../ebpf/program.ts';
+import { needsRoot } from '../../ebpf/testing/programs.ts';
+import * as F from '../../flow/layout.ts';
+import { frame, masked, maskOf } from '../conformance/frames.ts';
+import { extractFlow } from '../packet/extract.ts';
+import { Packet } from '../packet/packet.ts';
+import { dropTotal } from './code.ts';
+import * as L from './layout.ts';
+import { isSupportedMask, keySize, lookupProgram, MAX_TABLES, maskWords, packKey } from './lookup-program.ts';
+import { LAB_PORT, LAB_PORT_STATS, LookupLab, type OffloadedTag } from './testing/lookup-lab.ts';
+
+const skip = needsRoot;
+const SHOT = TC_ACT.shot;
+
+/** The key of a packet as it enters the lab's port. */
+function keyOf(bytes: Uint8Array): F.Flow {
+  const flow = F.newFlow();
+  flow[F.W_IN_PORT] = LAB_PORT;
+  extractFlow(new Packet(bytes), flow);
+  return flow;
+}
+
+const DESTINATION = maskWords(maskOf(F.W_IN_PORT, F.W_RECIRC_ID, F.W_ETH, F.W_ETH_TYPE, F.W_NW_DST));
+const PORTS = maskWords(maskOf(F.W_IN_PORT, F.W_ETH_TYPE, F.W_NW, F.W_TP));
+
+test('a key has the words of the mask, in order, filled up with zeros', () => {
+  const mask = F.newFlow();
+  mask[F.W_ETH_TYPE] = 0xffff0000;
+  mask[F.W_TP] = 0xffff;
+  mask[F.W_IN_PORT] = 0xffffffff;
+  const words = maskWords(mask);
+  assert.deepEqual(words, [
+    { word: F.W_IN_PORT, mask: 0xffffffff },
+    { word: F.W_ETH_TYPE, mask: 0xffff0000 },
+    { word: F.W_TP, mask: 0xffff },
+  ]);
+  const key = new Uint8Array(keySize(words)).fill(0xee);
+  const flow = F.newFlow().fill(0x89abcdef);
+  packKey(words, flow, key);
+  assert.equal(Buffer.from(key).toString('hex'), 'efcdab89' + '0000ab89' + 'efcd0000' + '00000000');
+  assert.throws(() => packKey(words, flow, new Uint8Array(12)), { code: 'bad-map-value' });
+  assert.equal(keySize([]), 8);
+});
+
+test('masks of words that programs do not fill, or too many, are not supported', () => {
+  assert.equal(isSupportedMask(maskOf(F.W_IN_PORT, F.W_ETH_TYPE, F.W_CT_STATE, F.W_TUN_METADATA)), true);
+  assert.equal(isSupportedMask(F.newFlow()), true);
+  for (const word of [
+    F.W_METADATA,
+    F.W_REG,
+    F.W_REG + 15,
+    F.W_CONJ_ID,
+    F.W_ACTSET_OUTPUT,
+    F.W_NSH,
+    F.W_NSH_CONTEXT + 3,
+  ])
+    assert.equal(isSupportedMask(maskOf(F.W_IN_PORT, word)), false, `word ${word}`);
+  const tunnel = Array.from({ length: 66 }, (_, i) => F.W_TUN_METADATA_PRESENT + i);
+  const packet = Array.from(
+    { length: 62 },
+    (_, i) => [...Array(17).keys(), ...Array.from({ length: 45 }, (_, j) => 43 + j)][i]!,
+  );
+  const fits = packet.filter((w) => w !== F.W_CONJ_ID && w !== F.W_ACTSET_OUTPUT);
+  assert.equal(isSupportedMask(maskOf(...tunnel, ...fits)), true);
+  assert.equal(isSupportedMask(maskOf(...tunnel, ...fits, F.W_TP, F.W_IGMP_GROUP, F.W_ND_OPTIONS)), false);
+});
+
+test('no more masks than the bound go into one program', () => {
+  const table = { map: 'mask', words: PORTS };
+  const maps = {
+    frame: 'f',
+    totals: 't',
+    programs: 'p',
+    ports: 'o',
+    actions: 'a',
+    flowStats: 's',
+    portStats: 'q',
+    ringTable: 'r',
+    queues: 'u',
+    ringBytes: 4096,
+    shards: 2,
+    exclusive: true,
+  };
+  const tables = Array.from({ length: MAX_TABLES + 1 }, () => table);
+  assert.throws(() => lookupProgram({ maps, tables, upcall: [] }), {
+    code: 'bad-program',
+    message: /49 masks/,
+  });
+});
+
+test('the kernel takes the bound, each mask with all words of a packet', { skip }, () => {
+  using lab = new LookupLab();
+  const words = Array.from({ length: F.W_NSH - F.W_ETH }, (_, i) => F.W_ETH + i);
+  const masks = Array.from({ length: MAX_TABLES }, () => maskWords(maskOf(F.W_IN_PORT, ...words, F.W_TP)));
+  lab.setMasks(masks, 16);
+  const packet = frame();
+  assert.equal(lab.send(packet), SHOT);
+  assert.equal(lab.total(L.T_MASKS_SEARCHED), MAX_TABLES);
+  lab.putPort(3, 1, 1);
+  lab.put(MAX_TABLES - 1, keyOf(packet), 0, L.ENTRY_OUTPUT, 3);
+  assert.equal(lab.send(packet), TC_ACT.redirect);
+});
+
+for (const shards of [1, undefined]) {
+  test(`hits are counted, with ${shards ?? 'as many'} shards`, { skip }, () => {
+    using lab = new LookupLab(shards === undefined ? {} : { shards });
+    lab.setMasks([DESTINATION, PORTS]);
+    lab.putPort(3, 1, 9);
+    const syn = frame({ tcpFlags: 2, tpDst: 80 });
+    const tag: OffloadedTag = { tpid: 0x8100, tci: 5 };
+    const ack = frame({ tcpFlags: 0x10, tpDst: 80 });
+    lab.put(1, keyOf(syn), 42, L.ENTRY_OUTPUT, 3);
+    assert.equal(lab.send(syn), TC_ACT.redirect);
+    assert.equal(lab.send(ack), TC_ACT.redirect);
+    assert.equal(lab.send(ack, tag), TC_ACT.redirect);
+    assert.equal(lab.send(frame()), SHOT);
+
+    const flow = (offset: number): bigint => lab.counter(lab.maps.flowStats, 42, offset);
+    const length = BigInt(syn.length);
+    assert.equal(flow(L.FS_PACKETS), 3n);
+    assert.equal(flow(L.FS_BYTES), 3n * length + 4n);
+    assert.equal(flow(L.FS_TCP_FLAGS), 0x12n);
+    assert.ok(flow(L.FS_USED) > 0n);
+    const received = (offset: number): bigint => lab.counter(lab.maps.portStats, LAB_PORT_STATS, offset);
+    assert.equal(received(L.PS_RX_PACKETS), 4n);
+    assert.equal(received(L.PS_RX_BYTES), 3n * length + 4n + BigInt(frame().length));
+    const sent = (offset: number): bigint => lab.counter(lab.maps.portStats, 9, offset);
+    assert.equal(sent(L.PS_TX_PACKETS), 3n);
+    assert.equal(sent(L.PS_TX_BYTES), 3n * length + 4n);
+    const { T_HITS, T_MISSED, T_UP, T_MASKS_SEARCHED, T_LOST } = L;
+    assert.deepEqual(
+      [T_HITS, T_MISSED, T_UP, T_MASKS_SEARCHED, T_LOST].map((t) => lab.total(t)),
+      [3, 1, 0, 8, 0],
+    );
+  });
+}
+
+test('an entry says what becomes of the packet', { skip }, () => {
+  using lab = new LookupLab();
+  lab.setMasks([DESTINATION, PORTS]);
+  const packet = frame();
+  const put = (kind: number, argument = 0): void => lab.put(0, keyOf(packet), 11, kind, argument);
+
+  put(L.ENTRY_DROP);
+  assert.equal(lab.send(packet), SHOT);
+  assert.equal(lab.total(dropTotal('explicit')), 0);
+  put(L.ENTRY_DROP, 1);
+  assert.equal(lab.send(packet), SHOT);
+  assert.equal(lab.total(dropTotal('explicit')), 1);
+  put(L.ENTRY_OUTPUT, 100);
+  assert.equal(lab.send(packet), SHOT);
+  assert.equal(lab.total(dropTotal('no-such-port')), 1);
+  assert.equal(lab.counter(lab.maps.flowStats, 11, L.FS_PACKETS), 3n);
+
+  put(L.ENTRY_UP);
+  assert.equal(lab.send(packet), SHOT);
+  assert.equal(lab.counter(lab.maps.flowStats, 11, L.FS_PACKETS), 3n);
+  assert.deepEqual([lab.total(L.T_HITS), lab.total(L.T_UP)], [3, 1]);
+
+  // Programs: none yet, then one.
+  put(L.ENTRY_PROGRAM, 77);
+  assert.equal(lab.send(packet), SHOT);
+  assert.equal(lab.total(L.T_NO_PROGRAM), 1);
+  using act = Program.load({ kind: 'classifier', name: 'weft_act', code: returning(3) });
+  lab.maps.programs.set(L.PROGRAM_ACT, act.fd);
+  assert.equal(lab.send(packet), 3);
+  const words = lab.frame();
+  assert.deepEqual([words[L.F_FLOW / 4], words[L.F_PROGRAM / 4], words[L.F_PC / 4]], [11, 77, 0]);
+  assert.equal(lab.counter(lab.maps.flowStats, 11, L.FS_PACKETS), 5n);
+});
+
+test('packets that nobody can look up are dropped and counted', { skip }, () => {
+  using lab = new LookupLab();
+  assert.equal(lab.send(frame()), SHOT);
+  assert.deepEqual([lab.total(L.T_NO_PROGRAM), lab.total(L.T_MISSED)], [1, 0]);
+});
+
+test('with no masks every packet is missed', { skip }, () => {
+  using lab = new LookupLab();
+  lab.setMasks([]);
+  assert.equal(lab.send(frame()), SHOT);
+  assert.deepEqual([lab.total(L.T_MISSED), lab.total(L.T_MASKS_SEARCHED)], [1, 0]);
+});
+
+test('what one packet had the next does not have', { skip }, () => {
+  using lab = new LookupLab();
+  const words = [F.W_IN_PORT, F.W_VLAN, F.W_VLAN + 1, F.W_NW_SRC, F.W_NW, F.W_TP, F.W_TCP_FLAGS];
+  lab.setMasks([maskWords(maskOf(...words))]);
+  lab.putPort(3, 1, 1);
+  const rich = frame({
+    tcpFlags: 2,
+    tags: [
+      [0x88a8, 5],
+      [0x8100, 6],
+    ],
+  });
+  const poor = Uint8Array.from([...rich.subarray(0, 12), 0x12, 0x34, ...rich.subarray(22)]);
+  for (const packet of [rich, poor])
+    lab.put(0, masked(keyOf(packet), maskOf(...words)), 1, L.ENTRY_OUTPUT, 3);
+  for (const packet of [rich, poor, rich, poor]) assert.equal(lab.send(packet), TC_ACT.redirect);
+});
+
+test('tunnel words of the packet before are cleared', { skip }, () => {
+  using lab = new LookupLab();
+  const tunnel = [...Array(17).keys(), F.W_TUN_METADATA_PRESENT, F.W_TUN_METADATA, F.FLOW_WORDS - 1];
+  lab.setMasks([maskWords(maskOf(F.W_ETH, ...tunnel))]);
+  const dirty = lab.maps.frame.get(0)!.map((bytes) => {
+    const words = new Uint32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4);
+    for (const word of tunnel) words[word] = 0xeeee;
+    words[L.F_TUNNEL / 4] = 1;
+    return bytes;
+  });
+  lab.maps.frame.set(0, dirty);
+  lab.putPort(3, 1, 1);
+  lab.put(0, keyOf(frame()), 1, L.ENTRY_OUTPUT, 3);
+  assert.equal(lab.send(frame()), TC_ACT.redirect);
+});
