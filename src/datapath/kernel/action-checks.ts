@@ -33,13 +33,16 @@ import {
 import { skb } from '../../ebpf/context.ts';
 import { helper } from '../../ebpf/helpers.ts';
 import type { Code } from '../../ebpf/instruction.ts';
-import { W_ETH_TYPE, W_NW, W_VLAN } from '../../flow/layout.ts';
+import { W_ETH_TYPE, W_NW } from '../../flow/layout.ts';
 import * as O from './action-ops.ts';
 import { wireLength } from './code.ts';
 import * as L from './layout.ts';
 
 const BYTE_AT = -24;
 const UDP = 17;
+/** Ethertypes as they stand in memory. */
+export const VLAN = 0x0081;
+export const QINQ = 0xa888;
 
 /** R10 + BYTE_AT = the packet's byte at R2; goes to `otherwise` if it is not there. */
 const loadByte = (otherwise: string): Code => [
@@ -111,7 +114,7 @@ export const requirement = (unmet: string): Code =>
     label('done'),
   );
 
-/** What follows the MAC addresses is tags that the key has, and L2.5 or L3 right behind. */
+/** What follows the MAC addresses is at most two tags, and L2.5 or L3 right behind. */
 const ethernetII = (unmet: string): Code =>
   block(
     'Ethernet II',
@@ -119,14 +122,14 @@ const ethernetII = (unmet: string): Code =>
     rsh(R1, 16),
     jeq(R1, 0x8100, unmet),
     jeq(R1, 0x88a8, unmet),
+    // With the outer tag beside the packet, the kernel's protocol is what stands at offset 12: the inner tag, if there is one.
     mov(R2, 14),
-    [0, 1].map((i) =>
-      block('tag', ldx(W, R1, R9, L.frameWord(W_VLAN + i)), jeq(R1, 0, 'none'), add(R2, 4), label('none')),
-    ),
-    ldx(W, R1, R6, skb.vlanPresent),
-    jeq(R1, 0, 'in band'),
-    sub(R2, 4),
-    label('in band'),
+    ldx(W, R1, R6, skb.protocol),
+    jeq(R1, VLAN, 'inner tag'),
+    jne(R1, QINQ, 'no inner tag'),
+    label('inner tag'),
+    add(R2, 4),
+    label('no inner tag'),
     ldx(W, R1, R9, L.F_L25),
     jeq32(R1, L.LAYER_ABSENT, 'no label'),
     jne(R1, R2, unmet),

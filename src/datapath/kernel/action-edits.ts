@@ -16,13 +16,11 @@ import {
   ja,
   jeq,
   jeq32,
-  jge,
   jne,
   jset,
   jslt,
   label,
   ldx,
-  lsh,
   mov,
   or32,
   R0,
@@ -46,7 +44,7 @@ import {
 import { skb } from '../../ebpf/context.ts';
 import { helper } from '../../ebpf/helpers.ts';
 import type { Code, Register } from '../../ebpf/instruction.ts';
-import { FRAG_LATER, W_ETH, W_NW } from '../../flow/layout.ts';
+import { FRAG_LATER, W_NW } from '../../flow/layout.ts';
 import * as O from './action-ops.ts';
 import * as L from './layout.ts';
 
@@ -114,7 +112,7 @@ const ipVersion = (): Code => [ldx(B, R1, R10, HEADER_AT), rsh(R1, 4)];
 
 /**
  * Writes A under mask B over the four bytes at R7, which stay at OLD_AT, with those at NEW_AT. Goes on at `next` if
- * nothing changes. The key word that the operation names, if any, follows. Destroys R0 to R5.
+ * nothing changes. Destroys R0 to R5.
  */
 const mergeAt = (flags: number): Code =>
   block(
@@ -128,14 +126,6 @@ const mergeAt = (flags: number): Code =>
     or32(R2, R3),
     jeq(R1, R2, 'next'),
     stx(W, R10, NEW_AT, R2),
-    ldx(H, R1, R8, O.O_TARGET),
-    jeq(R1, 0, 'no word'),
-    jge(R1, L.FRAME_KEY_SIZE / 4, 'no word'),
-    lsh(R1, 2),
-    add(R1, R9),
-    toBe(32, R2),
-    stx(W, R1, 0, R2),
-    label('no word'),
     store(R7, NEW_AT, 4, flags),
   );
 
@@ -193,8 +183,6 @@ export const setEth = (): Code =>
       ldx(W, R2, R8, O.O_A + 4 * i),
       or32(R1, R2),
       stx(W, R10, HEADER_AT + 4 * i, R1),
-      toBe(32, R1),
-      stx(W, R9, L.frameWord(W_ETH + i), R1),
     ]),
     store(0, HEADER_AT, 12, 0),
   );

@@ -4,7 +4,7 @@ import { ACTION_SLOT_SIZE } from './layout.ts';
  * An action program: up to 32 units of 16 bytes, run from the first on. Most operations are one unit, a few
  * take a second one for data. An operation may skip forward, never back, so no program runs longer than it is.
  *
- * A unit: code (u8), flags (u8), target or key word (u16), then three u32 called A, B and C. What is compared with bytes
+ * A unit: code (u8), flags (u8), target (u16), then three u32 called A, B and C. What is compared with bytes
  * of a packet stands in network order, so that it is read as the packet is; all else in the machine's.
  */
 
@@ -15,7 +15,7 @@ export const LAST_UNIT = UNITS - 2;
 
 export const O_CODE = 0;
 export const O_FLAGS = 1;
-/** Unit to go on at; or the key word that follows what is written into the packet (0: none does). */
+/** Unit to go on at. */
 export const O_TARGET = 2;
 export const O_A = 4;
 export const O_B = 8;

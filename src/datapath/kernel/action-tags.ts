@@ -39,16 +39,13 @@ import {
 import { skb } from '../../ebpf/context.ts';
 import { helper } from '../../ebpf/helpers.ts';
 import type { Code } from '../../ebpf/instruction.ts';
+import { QINQ, VLAN } from './action-checks.ts';
 import * as O from './action-ops.ts';
 import * as L from './layout.ts';
 
 const BYTES_AT = -24;
 /** The tags that stand in front of a label: TPID, TCI, four bytes each. */
 const TAGS_AT = -64;
-
-/** Ethertypes as they stand in memory. */
-const VLAN = 0x0081;
-const QINQ = 0xa888;
 
 const RECOMPUTE = 1;
 const LAYERS = [L.F_L25, L.F_L3, L.F_L4];

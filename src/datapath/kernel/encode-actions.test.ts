@@ -112,7 +112,7 @@ test('what a program could not do as the userspace datapath does it is refused, 
     [/too deep/, [...deep, out(1)]],
     [/TPID/, [{ type: 'push_vlan', tpid: 0x9100, tci: 0x1001 }, out(1)]],
     [/uncovers a tag/, [{ type: 'pop_mpls', ethertype: 0x8100 }, out(1)]],
-    [/hash of a changed packet/, [{ type: 'pop_vlan' }, { type: 'hash', algorithm: 0, basis: 0 }, recirc]],
+    [/headers moved/, [{ type: 'pop_vlan' }, { type: 'hash', algorithm: 0, basis: 0 }, recirc]],
     [/unknown hash/, [{ type: 'hash', algorithm: 2, basis: 0 }, recirc]],
   ];
   for (const [why, actions] of cases) {

@@ -89,14 +89,9 @@ function tunnelLast(actions: readonly DpAction[], isTunnel: (port: number) => bo
 /** Groups that stand in the key only. */
 const METADATA: ReadonlySet<SetGroup> = new Set<SetGroup>(['tunnel', 'skb_priority', 'skb_mark', 'ct_mark']);
 
-/** Groups whose sets keep those words of the key up to date that `hash` reads. */
-const HASH_KEEPS: ReadonlySet<SetGroup> = new Set<SetGroup>([...METADATA, 'eth', 'ipv4', 'ipv6']);
-
 class Encoder {
   readonly writer = new ProgramWriter();
   readonly #options: EncodeOptions;
-  /** A change that the key in the frame does not follow has been written. */
-  #keyStale = false;
   /** Tags or labels came or went; and then the slow path got the packet. */
   #moved = false;
   #pushedTags = 0;
@@ -163,7 +158,7 @@ class Encoder {
         writer.op(O.OP_RECIRC, { a: action.id });
         return;
       case 'hash':
-        if (this.#keyStale) throw new Refusal('hash of a changed packet');
+        if (this.#moved) throw new Refusal('hash of a packet whose headers moved');
         if (action.algorithm !== 0 && action.algorithm !== 1) throw new Refusal('unknown hash algorithm');
         writer.op(O.OP_HASH, { a: action.algorithm, b: action.basis });
         return;
@@ -181,14 +176,10 @@ class Encoder {
         const otherwise = writer.label();
         const behind = writer.label();
         writer.skip(O.OP_CHECK_LENGTH, otherwise, { a: action.length });
-        const stale = this.#keyStale;
         this.#branch(action.greater, last, depth);
         if (action.lessEqual.length > 0) writer.skip(O.OP_SKIP, behind);
         writer.place(otherwise);
-        const after = this.#keyStale;
-        this.#keyStale = stale;
         this.#branch(action.lessEqual, last, depth);
-        this.#keyStale ||= after;
         writer.place(behind);
         return;
       }
@@ -213,7 +204,6 @@ class Encoder {
 
   /** A header comes or goes. */
   #move(): void {
-    this.#keyStale = true;
     this.#moved = true;
   }
 
@@ -234,7 +224,6 @@ class Encoder {
   }
 
   #set(group: SetGroup, words: readonly SetWord[]): void {
-    if (!HASH_KEEPS.has(group)) this.#keyStale = true;
     if (!METADATA.has(group) && group !== 'eth') this.#needLayers();
     switch (group) {
       case 'eth':
@@ -287,9 +276,9 @@ class Encoder {
   }
 
   /** A write of `value` under `mask`, as numbers in the packet's order of bits. */
-  #write(code: number, value: number, mask: number, offset: number, word = 0): void {
+  #write(code: number, value: number, mask: number, offset: number): void {
     if (mask === 0) return;
-    this.writer.op(code, { target: word, a: swap32(value & mask), b: swap32(mask), c: offset });
+    this.writer.op(code, { a: swap32(value & mask), b: swap32(mask), c: offset });
   }
 
   #setEth(words: readonly SetWord[]): void {
@@ -305,8 +294,8 @@ class Encoder {
   }
 
   #setIpv4({ word, value, mask }: SetWord): void {
-    if (word === W_NW_SRC) this.#write(O.OP_SET_IPV4, value, mask, 12, word);
-    else if (word === W_NW_DST) this.#write(O.OP_SET_IPV4, value, mask, 16, word);
+    if (word === W_NW_SRC) this.#write(O.OP_SET_IPV4, value, mask, 12);
+    else if (word === W_NW_DST) this.#write(O.OP_SET_IPV4, value, mask, 16);
     else if (word === W_NW) {
       // The key has tos and ttl in its middle bytes, which is where the operation wants them.
       this.#write(O.OP_SET_IPV4_NW, value, mask & 0x00ffff00, 0);
@@ -316,7 +305,7 @@ class Encoder {
   #setIpv6({ word, value, mask }: SetWord): void {
     if (word >= W_IPV6_SRC && word < W_IPV6_DST + 4) {
       this.writer.require(O.REQUIRE_PLAIN_IPV6);
-      this.#write(O.OP_SET_IPV6, value, mask, 8 + 4 * (word - W_IPV6_SRC), word);
+      this.#write(O.OP_SET_IPV6, value, mask, 8 + 4 * (word - W_IPV6_SRC));
     } else if (word === W_IPV6_LABEL) {
       this.#write(O.OP_SET_IPV6_PLAIN, value, mask & 0xfffff, 0);
     } else if (word === W_NW) {

@@ -30,7 +30,16 @@ import { helper } from '../../../ebpf/helpers.ts';
 import type { Code } from '../../../ebpf/instruction.ts';
 import { attachClassifier } from '../../../ebpf/link.ts';
 import { Program } from '../../../ebpf/program.ts';
-import { type Flow, newFlow, W_ETH, W_IN_PORT, W_VLAN } from '../../../flow/layout.ts';
+import {
+  type Flow,
+  newFlow,
+  W_ETH,
+  W_ETH_TYPE,
+  W_IN_PORT,
+  W_NW,
+  W_TCP_FLAGS,
+  W_VLAN,
+} from '../../../flow/layout.ts';
 import { NO_OFFLOAD, RxFrame } from '../../../sys/frame.ts';
 import { Links } from '../../../sys/netlink/link.ts';
 import { NetlinkSocket } from '../../../sys/netlink/socket.ts';
@@ -328,7 +337,11 @@ export function frameOf(input: Input): Uint8Array {
   const packet = packetOf(input);
   const key = input.flow.slice();
   extractFlow(packet, key);
-  key.forEach((word, w) => void view.setUint32(L.frameWord(w), word, true));
+  // The parser fills only words that some mask wants, but for these; programs must not need others.
+  const parsed = new Set([W_ETH_TYPE, W_NW, W_TCP_FLAGS]);
+  key.forEach((word, w) => {
+    view.setUint32(L.frameWord(w), w < W_ETH || parsed.has(w) ? word : 0xdeadbeef, true);
+  });
   const out = key[W_VLAN] !== 0 ? 4 : 0;
   const layer = (at: number, offset: number): void =>
     view.setUint32(at, offset === ABSENT ? L.LAYER_ABSENT : offset - out, true);
