@@ -59,7 +59,11 @@ export const F_PORT_STATS = F_TUNNEL + 4;
 /** Memory for whoever runs, kept by nobody. */
 export const F_SCRATCH = 768;
 export const SCRATCH_SIZE = 512;
-export const FRAME_SIZE = F_SCRATCH + SCRATCH_SIZE;
+/** Mask cache: a byte for each of `MASK_CACHE_SLOTS` hashes, the index of the table that a packet was found in. */
+export const F_MASK_CACHE = F_SCRATCH + SCRATCH_SIZE;
+/** A power of two. */
+export const MASK_CACHE_SLOTS = 4096;
+export const FRAME_SIZE = F_MASK_CACHE + MASK_CACHE_SLOTS;
 
 export const LAYER_ABSENT = 0xffffffff;
 export const NO_FLOW = 0xffffffff;

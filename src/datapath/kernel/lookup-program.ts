@@ -69,10 +69,12 @@ export interface LookupOptions {
   readonly tables: readonly MaskTable[];
   /** `upcallFunction`. */
   readonly upcall: Code;
+  /** Any number: what the mask cache's hash is made from. Default 0; a random one is not to be guessed. */
+  readonly seed?: number;
 }
 
 /** The program. The frame's metadata words and F_PORT_STATS, F_RING must be set when it is called. */
-export function lookupProgram({ maps, tables, upcall }: LookupOptions): Code {
+export function lookupProgram({ maps, tables, upcall, seed = 0 }: LookupOptions): Code {
   if (tables.length > MAX_TABLES)
     throw new WeftError('bad-program', `${tables.length} masks in a program that takes ${MAX_TABLES}`);
   const wanted = new Set(tables.flatMap(({ words }) => words.map(({ word }) => word)));
@@ -81,7 +83,7 @@ export function lookupProgram({ maps, tables, upcall }: LookupOptions): Code {
     mov(R6, R1),
     loadFrame(maps),
     parse(wanted),
-    search(tables),
+    search(tables, seed),
     tables.length === 0 ? [] : note('hit', label('hit'), hit(maps)),
     note('miss', label('miss'), countSearched(maps, L.T_MISSED), ja('unknown')),
     note('unparsed', label('unparsed'), countTotal(maps, L.T_UNPARSED)),
@@ -98,12 +100,15 @@ export function lookupProgram({ maps, tables, upcall }: LookupOptions): Code {
   ];
 }
 
-/** Counts one more of a total, and the R8 tables that were searched. */
+/** Counts one more of a total, the R8 tables that were searched, and the R7 hits of the cache. */
 const countSearched = (maps: ProgramMaps, offset: number): Code => [
   soleEntry(maps.totals),
   ldx(DW, R1, R0, L.T_MASKS_SEARCHED),
   add(R1, R8),
   stx(DW, R0, L.T_MASKS_SEARCHED, R1),
+  ldx(DW, R1, R0, L.T_CACHE_HITS),
+  add(R1, R7),
+  stx(DW, R0, L.T_CACHE_HITS, R1),
   ldx(DW, R1, R0, offset),
   add(R1, 1),
   stx(DW, R0, offset, R1),
@@ -111,15 +116,17 @@ const countSearched = (maps: ProgramMaps, offset: number): Code => [
 
 /** R0 = the entry. */
 const hit = (maps: ProgramMaps): Code => [
-  // R7 = kind; the argument waits in the scratch memory: what is known of the table ends here, for the verifier too.
+  // Kind and argument wait in the scratch memory: what is known of the table ends here, for the verifier too.
   ldx(W, R1, R0, L.E_FLOW),
   stx(W, R9, L.F_FLOW, R1),
-  ldx(W, R7, R0, L.E_KIND),
+  ldx(W, R2, R0, L.E_KIND),
+  stx(W, R9, L.F_SCRATCH, R2),
   ldx(W, R1, R0, L.E_ARGUMENT),
-  stx(W, R9, L.F_SCRATCH, R1),
-  jeq(R7, L.ENTRY_UP, 'entry up'),
+  stx(W, R9, L.F_SCRATCH + 4, R1),
+  jeq(R2, L.ENTRY_UP, 'entry up'),
   countSearched(maps, L.T_HITS),
-  ldx(W, R8, R9, L.F_SCRATCH),
+  ldx(W, R7, R9, L.F_SCRATCH),
+  ldx(W, R8, R9, L.F_SCRATCH + 4),
   countFlow(maps),
   jeq(R7, L.ENTRY_OUTPUT, 'output'),
   jeq(R7, L.ENTRY_PROGRAM, 'program'),
