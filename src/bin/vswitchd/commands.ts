@@ -76,6 +76,11 @@ export function registerSwitchCommands(commands: CommandRegistry, target: Comman
   add('fdb/stats-clear', '[bridge]', 0, 1, ([name]) => fdbStatsClear(vswitch, name));
 
   add('upcall/show', '', 0, 0, () => upcallShow(vswitch));
+  add('upcall/set-flow-limit', 'flow-limit-number', 1, 1, ([text]) => {
+    if (!/^\d+$/.test(text)) throw new WeftError('bad-flow-limit', `${text}: a flow limit is a number`);
+    for (const slowPath of slowPaths()) slowPath.flowLimit = Number(text);
+    return `set flow_limit to ${Number(text)}\n`;
+  });
   const exact = (on: boolean, text: string) => () => {
     for (const slowPath of slowPaths()) {
       slowPath.exactOnly = on;

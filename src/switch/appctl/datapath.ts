@@ -180,11 +180,13 @@ function dump(
 export function upcallShow(vswitch: Switch): string {
   let text = '';
   for (const { datapath, slowPath } of vswitch.backers()) {
+    const { counts } = slowPath;
     text += `${datapath.type}:\n`;
-    text += `  flows         : (current ${slowPath.count}) (avg ${slowPath.count}) (max ${slowPath.counts.installed}) (limit ${slowPath.settings.flowLimit})\n`;
+    text += `  flows         : (current ${slowPath.count}) (avg ${slowPath.count}) (max ${counts.most}) (limit ${slowPath.flowLimit})\n`;
     text += `  dump duration : ${slowPath.dumpDuration.toFixed(0)}ms\n`;
     text += '  ufid enabled  : true\n\n';
-    text += `  revalidator   : (upcalls ${slowPath.counts.upcalls}) (installed ${slowPath.counts.installed}) (deleted ${slowPath.counts.deleted}) (changed ${slowPath.counts.changed}) (refused ${slowPath.counts.refused})\n`;
+    text += `  upcalls       : (handled ${counts.upcalls}) (installed ${counts.installed}) (refused ${counts.refused})\n`;
+    text += `  revalidator   : (passes ${counts.passes}) (translated ${counts.translated}) (changed ${counts.changed}) (deleted ${counts.deleted})\n`;
   }
   return text;
 }

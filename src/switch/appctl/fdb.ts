@@ -27,10 +27,7 @@ export function fdbShow(vswitch: Switch, name: string): string {
 /** `fdb/flush [BRIDGE]`. */
 export function fdbFlush(vswitch: Switch, name: string | undefined): string {
   const bridges = name === undefined ? [...vswitch.bridges()] : [bridgeNamed(vswitch, name)];
-  for (const bridge of bridges) {
-    bridge.ofproto.macs.flush();
-    bridge.ofproto.onMacTableChanged();
-  }
+  for (const bridge of bridges) bridge.ofproto.macs.flush();
   return 'table successfully flushed\n';
 }
 
@@ -42,7 +39,6 @@ export function fdbAdd(vswitch: Switch, args: readonly string[]): string {
   const { vlan, mac } = vlanAndMac(args[2], args[3]);
   const old = ofproto.macs.lookup(mac, vlan);
   if (!ofproto.macs.addStatic(mac, vlan, bundle)) return '';
-  ofproto.onMacTableChanged();
   if (old === null) return '';
   const kind = old.expires === Number.POSITIVE_INFINITY ? 'static' : 'dynamic';
   return `Overriding already existing ${kind} entry on ${portText(old)}\n`;
@@ -54,7 +50,6 @@ export function fdbDelete(vswitch: Switch, args: readonly string[]): string {
   const { vlan, mac } = vlanAndMac(args[1], args[2]);
   if (!ofproto.macs.removeStatic(mac, vlan))
     throw new WeftError('no-such-entry', 'static MAC entry not found');
-  ofproto.onMacTableChanged();
   return '';
 }
 

@@ -140,7 +140,7 @@ export class Bridge {
     for (const live of this.#interfaces.values()) {
       if (live.port !== null && this.#readDevice(live)) {
         this.openflow.portModified(live.port);
-        this.ofproto.portsChanged();
+        this.ofproto.portChanged(live.port);
       }
     }
   }
@@ -252,9 +252,7 @@ export class Bridge {
     if (port !== null) {
       const { bundle } = port;
       if (bundle !== null) {
-        const at = bundle.ports.indexOf(port);
-        if (at >= 0) bundle.ports.splice(at, 1);
-        port.bundle = null;
+        this.ofproto.leaveBundle(port);
         if (bundle.ports.length === 0) this.ofproto.removeBundle(bundle);
       }
       const { datapath, slowPath } = this.backer;
@@ -294,15 +292,11 @@ export class Bridge {
       }
       for (const port of [...bundle.ports]) {
         if (members.includes(port)) continue;
-        bundle.ports.splice(bundle.ports.indexOf(port), 1);
-        port.bundle = null;
-        this.ofproto.portsChanged();
+        this.ofproto.leaveBundle(port);
       }
       for (const port of members) {
         if (port.bundle === bundle) continue;
-        bundle.ports.push(port);
-        port.bundle = bundle;
-        this.ofproto.portsChanged();
+        this.ofproto.joinBundle(port, bundle);
       }
     }
   }

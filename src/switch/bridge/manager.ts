@@ -228,7 +228,7 @@ export class Switch implements StatusSource {
       log: this.#options.log.module('ofproto_dpif_xlate'),
       recircIds: backer.slowPath.recircIds,
       counters: this.#options.counters,
-      onChange: () => backer.slowPath.changed(),
+      onChange: (change) => backer.slowPath.changed(change),
       onStationsGone: (stations) => this.#forget(backer, ofproto, stations),
     });
     const openflow = this.#options.makeOpenFlow(ofproto, backer.slowPath);
@@ -349,7 +349,7 @@ export class Switch implements StatusSource {
         }
         if (sameEntries(live.dscpByPriority, dscp)) continue;
         live.dscpByPriority = dscp;
-        ofproto.portsChanged();
+        ofproto.portChanged(live);
       }
     }
   }
@@ -396,7 +396,7 @@ export class Switch implements StatusSource {
         other !== undefined && other.peer === name && sameDatapath(port, other.port) ? other.port : null;
       if (port.peer !== found) {
         port.peer = found;
-        port.ofproto.portsChanged();
+        port.ofproto.portChanged(port);
       }
     }
   }
@@ -417,9 +417,7 @@ export class Switch implements StatusSource {
 
   #expire(): void {
     for (const bridge of this.#bridges.values()) {
-      const before = bridge.ofproto.macs.generation;
       bridge.ofproto.macs.expire();
-      if (bridge.ofproto.macs.generation !== before) bridge.ofproto.onMacTableChanged();
       bridge.openflow.expire();
     }
   }

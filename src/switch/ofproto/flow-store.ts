@@ -124,7 +124,7 @@ export class FlowStore {
 
   report(events: readonly FlowEvent[]): void {
     if (events.length === 0) return;
-    this.ofproto.tablesChanged();
+    for (const { rule } of events) this.ofproto.ruleChanged(rule);
     this.#onEvents(events);
   }
 

@@ -30,13 +30,13 @@ export interface MacTableStats {
  * that one port which floods new addresses can't push out its neighbours' stations. Entries stand in
  * `Map`s in order of last use, oldest first.
  *
- * `generation` grows with every change that makes an earlier forwarding decision wrong: megaflows that
- * came from an older generation are to be revalidated.
+ * `generation` grows with every change that makes an earlier forwarding decision wrong.
  */
 export class MacTable {
   readonly #clock: Clock;
   /** Of all bridges together. */
   readonly #counters: Counters | null;
+  readonly #onChange: (mac: number, vlan: number) => void;
   readonly #entries = new Map<string, MacEntry>();
   /** Ageing, ms. */
   #ageing = 300_000;
@@ -50,9 +50,11 @@ export class MacTable {
   generation = 0;
   readonly stats: MacTableStats = { learned: 0, expired: 0, evicted: 0, moved: 0 };
 
-  constructor(clock: Clock, counters?: Counters) {
+  /** @param onChange is told of each station that is somewhere else than before */
+  constructor(clock: Clock, counters?: Counters, onChange: (mac: number, vlan: number) => void = () => {}) {
     this.#clock = clock;
     this.#counters = counters ?? null;
+    this.#onChange = onChange;
   }
 
   get size(): number {
@@ -82,6 +84,7 @@ export class MacTable {
       if (next.size !== this.#floodVlans.size || [...next].some((vlan) => !this.#floodVlans.has(vlan))) {
         this.#floodVlans = next;
         this.flush();
+        for (const { mac, vlan } of this.#entries.values()) this.#changed(mac, vlan);
       }
     }
   }
@@ -117,7 +120,7 @@ export class MacTable {
       this.#usage.add(bundle, 1);
       this.stats.learned++;
       this.#count('learned');
-      this.generation++;
+      this.#changed(mac, vlan);
       this.#lockFor(entry, gratuitousArp, isBond, now);
       return true;
     }
@@ -138,7 +141,7 @@ export class MacTable {
       entry.bundle = bundle;
       this.stats.moved++;
       this.#count('moved');
-      this.generation++;
+      this.#changed(mac, vlan);
     }
     return moved;
   }
@@ -155,7 +158,7 @@ export class MacTable {
     this.#entries.set(key, entry);
     this.#of(bundle).set(key, entry);
     this.#staticCount++;
-    this.generation++;
+    this.#changed(mac, vlan);
     return true;
   }
 
@@ -177,7 +180,6 @@ export class MacTable {
   /** Forgets what was learned; static entries stay. */
   flush(): void {
     for (const entry of [...this.#entries.values()]) if (entry.expires !== Infinity) this.#remove(entry);
-    this.generation++;
   }
 
   /** Forgets all stations behind a bundle that goes away or changes VLAN; they are returned. */
@@ -247,7 +249,12 @@ export class MacTable {
     this.#perBundle.get(entry.bundle)?.delete(key);
     if (entry.expires === Infinity) this.#staticCount--;
     else this.#usage.add(entry.bundle, -1);
+    this.#changed(entry.mac, entry.vlan);
+  }
+
+  #changed(mac: number, vlan: number): void {
     this.generation++;
+    this.#onChange(mac, vlan);
   }
 }
 

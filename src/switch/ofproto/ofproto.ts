@@ -12,6 +12,17 @@ import type { FragHandling } from '../../openflow/messages/switch.ts';
 import type { TableMiss } from '../../openflow/messages/table.ts';
 import type { RecircIds } from '../xlate/frozen.ts';
 import type { CacheEntry, TrafficStats } from '../xlate/types.ts';
+import {
+  bridgeTag,
+  type Change,
+  type Dependencies,
+  groupTag,
+  macTag,
+  portListTag,
+  portTag,
+  ruleChange,
+  tagSeed,
+} from './dependencies.ts';
 import type { Group } from './group.ts';
 import { type MacEntry, MacTable } from './mac-table.ts';
 import { Bundle, type OfPort } from './port.ts';
@@ -62,6 +73,9 @@ export interface LookupContext {
   table: number;
   readonly stats: TrafficStats | undefined;
   remember(entry: CacheEntry): void;
+  readonly dependencies: Dependencies | null;
+  /** The key that the packet came with. */
+  readonly input: { readonly flow: Flow };
 }
 
 /** What the OpenFlow side of a bridge (tables, connections) does for translation. */
@@ -89,7 +103,7 @@ export interface OfprotoOptions {
   /** Where events of all bridges are counted. */
   readonly counters?: Counters;
   /** Called when forwarding decisions made earlier may be wrong now. */
-  readonly onChange: (reason: 'tables' | 'ports' | 'macs') => void;
+  readonly onChange: (change: Change) => void;
   /** Stations that were behind a bundle which is no more: bridges that are wired to this one knew them too. */
   readonly onStationsGone?: (stations: readonly MacEntry[]) => void;
 }
@@ -104,6 +118,8 @@ export class Ofproto {
   readonly clock: Clock;
   readonly recircIds: RecircIds;
   readonly macs: MacTable;
+  /** What its dependency tags are made of. */
+  readonly seed: number;
   readonly #log: ModuleLog;
   readonly #onChange: OfprotoOptions['onChange'];
   readonly #onStationsGone: (stations: readonly MacEntry[]) => void;
@@ -133,7 +149,11 @@ export class Ofproto {
     this.#log = options.log;
     this.#onChange = options.onChange;
     this.#onStationsGone = options.onStationsGone ?? (() => {});
-    this.macs = new MacTable(options.clock, options.counters);
+    this.seed = tagSeed(this.uuid);
+    const { seed } = this;
+    this.macs = new MacTable(options.clock, options.counters, (mac, vlan) =>
+      this.#onChange({ tag: macTag(seed, mac, vlan) }),
+    );
     this.missRule = this.#internalRule([
       {
         type: 'controller',
@@ -179,16 +199,19 @@ export class Ofproto {
   addPort(port: OfPort): void {
     this.#ports.set(port.ofPort, port);
     this.#sortPorts();
-    this.#onChange('ports');
+    this.portChanged(port);
   }
 
   removePort(port: OfPort): void {
     if (this.#ports.get(port.ofPort) !== port) return;
     this.#ports.delete(port.ofPort);
-    if (port.peer !== null) port.peer.peer = null;
+    if (port.peer !== null) {
+      port.peer.peer = null;
+      port.peer.ofproto.portChanged(port.peer);
+    }
     port.peer = null;
     this.#sortPorts();
-    this.#onChange('ports');
+    this.portChanged(port);
   }
 
   #sortPorts(): void {
@@ -206,30 +229,61 @@ export class Ofproto {
   addBundle(name: string): Bundle {
     const bundle = new Bundle(name);
     this.#bundles.set(name, bundle);
-    this.#onChange('ports');
+    this.#onChange({ tag: portListTag(this.seed) });
     return bundle;
   }
 
   removeBundle(bundle: Bundle): void {
-    for (const port of bundle.ports) port.bundle = null;
-    bundle.ports.length = 0;
+    for (const port of [...bundle.ports]) this.leaveBundle(port);
     this.#bundles.delete(bundle.name);
     const gone = this.macs.flushBundle(bundle);
     if (gone.length > 0) this.#onStationsGone(gone);
-    this.#onChange('ports');
+    this.#onChange({ tag: portListTag(this.seed) });
   }
 
-  /** Ports, VLANs or port configuration changed: what was decided before is to be looked at again. */
+  joinBundle(port: OfPort, bundle: Bundle): void {
+    bundle.ports.push(port);
+    port.bundle = bundle;
+    this.#bundleChanged(bundle);
+  }
+
+  leaveBundle(port: OfPort): void {
+    const { bundle } = port;
+    if (bundle === null) return;
+    this.#bundleChanged(bundle);
+    bundle.ports.splice(bundle.ports.indexOf(port), 1);
+    port.bundle = null;
+  }
+
+  #bundleChanged(bundle: Bundle): void {
+    for (const port of bundle.ports) this.portChanged(port);
+  }
+
+  // --- What changes, for those who decided by it ------------------------------------------------------
+
+  /** One port's configuration or state changed, or it came or went: also those who flood look at it. */
+  portChanged(port: OfPort): void {
+    this.#onChange({ tag: portTag(this.seed, port.ofPort) });
+    this.#onChange({ tag: portListTag(this.seed) });
+  }
+
+  /** Ports, VLANs or the bridge's configuration changed: all decided before is to be looked at again. */
   portsChanged(): void {
-    this.#onChange('ports');
+    this.#onChange({ tag: bridgeTag(this.seed) });
   }
 
+  /** Settings of the tables changed, or what they mean. */
   tablesChanged(): void {
-    this.#onChange('tables');
+    this.#onChange({ tag: bridgeTag(this.seed) });
   }
 
-  onMacTableChanged(): void {
-    this.#onChange('macs');
+  /** A rule came, went, or has other actions. */
+  ruleChanged(rule: Rule): void {
+    this.#onChange(ruleChange(this.seed, rule));
+  }
+
+  groupChanged(id: number): void {
+    this.#onChange({ tag: groupTag(this.seed, id) });
   }
 
   // --- Tables ---------------------------------------------------------------------------------------
@@ -260,8 +314,10 @@ export class Ofproto {
 
   #lookupFrom(ctx: LookupContext, request: LookupRequest): Rule {
     let miss: TableMiss = 'continue';
+    const { dependencies } = ctx;
     for (let id = request.table; id < N_TABLES; id++) {
       ctx.table = id;
+      dependencies?.noteLookup(this.seed, id, ctx.flow, ctx.input.flow);
       const table = this.services.table(id);
       const rule = table?.lookup(ctx.version, ctx.flow, ctx.wc) ?? null;
       if (table !== undefined) {
@@ -278,7 +334,9 @@ export class Ofproto {
     }
     if (!request.mayPacketIn) return this.noPacketInRule;
     if (miss === 'continue' || miss === 'controller') {
-      const port = this.#ports.get(ctx.flow[W_IN_PORT]);
+      const inPort = ctx.flow[W_IN_PORT];
+      dependencies?.note(portTag(this.seed, inPort));
+      const port = this.#ports.get(inPort);
       if (port !== undefined && (port.config & PC_NO_PACKET_IN) === 0) return this.missRule;
     } else if (miss === 'default' && this.services.wantsPacketInOnMiss()) {
       return this.missRule;

@@ -59,7 +59,10 @@ export class TablesTransaction {
 
   commit(): void {
     this.#flows.commit();
-    if (this.#changes.length > 0) this.#tables.flows.ofproto.tablesChanged();
+    const { ofproto } = this.#tables.flows;
+    for (const { deleted, added, replaced } of this.#changes) {
+      for (const group of [...deleted, added, replaced]) if (group !== null) ofproto.groupChanged(group.id);
+    }
   }
 
   revert(): void {

@@ -5,10 +5,12 @@ import { mapField, TunnelMetadataTable } from '../../flow/tun-metadata.ts';
 import { formatActions } from '../../openflow/actions/index.ts';
 import type { Action } from '../../openflow/actions/types.ts';
 import { PS_LIVE } from '../../openflow/constants.ts';
+import type { Bucket as BucketSpec } from '../../openflow/messages/group.ts';
 import { parseFlowLine } from '../../openflow/text/flow.ts';
 import { ManualClock } from '../../ovsdb/testing/clock.ts';
 import type { ControllerStatus, OpenFlowConfig, OpenFlowSide } from '../conn/types.ts';
 import { FlowTable } from '../ofproto/flow-table.ts';
+import { Group, type GroupType } from '../ofproto/group.ts';
 import type { LearnedFlow, PipelineServices } from '../ofproto/ofproto.ts';
 import { Ofproto } from '../ofproto/ofproto.ts';
 import { type Bundle, type BundleSettings, DEFAULT_BUNDLE, OfPort } from '../ofproto/port.ts';
@@ -24,6 +26,7 @@ export class TestTables implements PipelineServices {
   readonly tunnelOptions = new TunnelMetadataTable();
   readonly #tables = new Map<number, FlowTable>();
   readonly #rules = new Set<Rule>();
+  readonly #groups = new Map<number, Group>();
 
   constructor(ofproto: Ofproto) {
     this.ofproto = ofproto;
@@ -57,7 +60,7 @@ export class TestTables implements PipelineServices {
     if (same !== null) this.remove(same);
     classifier.insert(rule, mod.match, this.ofproto.version);
     this.#rules.add(rule);
-    this.ofproto.tablesChanged();
+    this.ofproto.ruleChanged(rule);
     return rule;
   }
 
@@ -70,7 +73,7 @@ export class TestTables implements PipelineServices {
   remove(rule: Rule): void {
     this.table(rule.table).classifier.remove(rule);
     this.#rules.delete(rule);
-    this.ofproto.tablesChanged();
+    this.ofproto.ruleChanged(rule);
   }
 
   get rules(): readonly Rule[] {
@@ -83,8 +86,17 @@ export class TestTables implements PipelineServices {
     return false;
   }
 
-  group(): undefined {
-    return undefined;
+  group(id: number): Group | undefined {
+    return this.#groups.get(id);
+  }
+
+  /** Makes or replaces a group; null: takes it away. */
+  setGroup(id: number, buckets: readonly BucketSpec[] | null, type: GroupType = 'all'): void {
+    const selection = { method: '', param: 0n, fields: [] };
+    const now = this.ofproto.clock.now();
+    if (buckets === null) this.#groups.delete(id);
+    else this.#groups.set(id, new Group({ id, type, buckets, selection, now }));
+    this.ofproto.groupChanged(id);
   }
 
   datapathMeter(): null {
@@ -118,7 +130,7 @@ export class TestBridge extends TestTables {
         clock: world.clock,
         log: nullLogger.module('xlate'),
         recircIds: world.recircIds,
-        onChange: () => world.slowPath.changed(),
+        onChange: (change) => world.slowPath.changed(change),
       }),
     );
     this.#world = world;
@@ -145,6 +157,19 @@ export class TestBridge extends TestTables {
     return port;
   }
 
+  removePort(port: OfPort): void {
+    const { bundle, dpPort } = port;
+    this.ofproto.leaveBundle(port);
+    if (bundle !== null && bundle.ports.length === 0) this.ofproto.removeBundle(bundle);
+    const { slowPath, datapath } = this.#world;
+    if (port.tunnel !== null) slowPath.tunnels.remove(port);
+    else if (dpPort !== null) slowPath.detachPort(dpPort);
+    this.ofproto.removePort(port);
+    if (dpPort === null) return;
+    if (port.tunnel !== null) slowPath.tunnels.release(dpPort);
+    else datapath.portDelete(dpPort);
+  }
+
   /** One end of a patch; `World.join` puts two together. */
   addPatch(ofPort: number, settings: Partial<BundleSettings> = {}): OfPort {
     return this.#add(ofPort, `${this.ofproto.name}-patch${ofPort}`, 'patch', null, settings);
@@ -163,8 +188,7 @@ export class TestBridge extends TestTables {
     this.ofproto.addPort(port);
     const bundle: Bundle = this.ofproto.addBundle(name);
     bundle.settings = { ...DEFAULT_BUNDLE, ...settings };
-    bundle.ports.push(port);
-    port.bundle = bundle;
+    this.ofproto.joinBundle(port, bundle);
     return port;
   }
 }
@@ -197,6 +221,16 @@ export class World {
   join(a: OfPort, b: OfPort): void {
     a.peer = b;
     b.peer = a;
+    for (const port of [a, b]) port.ofproto.portChanged(port);
+  }
+
+  /** Takes a wire between two patch ports away. */
+  part(end: OfPort): void {
+    for (const port of [end.peer, end]) {
+      if (port === null) continue;
+      port.peer = null;
+      port.ofproto.portChanged(port);
+    }
   }
 
   /** Runs what was put off, and what that puts off: revalidation above all. */
@@ -205,6 +239,13 @@ export class World {
       if (turn > 10_000) throw new Error('deferred work never ends');
       this.#deferred.shift()?.();
     }
+  }
+
+  /** Runs one piece of what was put off; false: there is none. */
+  step(): boolean {
+    const next = this.#deferred.shift();
+    next?.();
+    return next !== undefined;
   }
 
   send(port: OfPort, packet: Uint8Array, metadata?: Flow): void {

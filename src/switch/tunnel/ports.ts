@@ -12,6 +12,7 @@ import {
   W_TUN_SRC,
 } from '../../flow/layout.ts';
 import { get32 } from '../../wire/bytes.ts';
+import { type Change, datapathPortTag, tunnelTag } from '../ofproto/dependencies.ts';
 import type { OfPort } from '../ofproto/port.ts';
 import { datapathPortName, endText, type TunnelConfig, type TunnelEnd } from './config.ts';
 
@@ -45,11 +46,14 @@ function kindOfConfig({ inKey, remote, local }: TunnelConfig): number {
 export class TunnelPorts {
   readonly #datapath: Datapath;
   readonly #log: ModuleLog;
+  readonly #onChange: (change: Change) => void;
   readonly #shared = new Map<string, SharedPort>();
   readonly #kinds: Map<string, OfPort>[] = Array.from({ length: KINDS }, () => new Map());
 
-  constructor(datapath: Datapath, log: Logger) {
+  /** @param onChange is told whenever packets may belong to other ports than before */
+  constructor(datapath: Datapath, log: Logger, onChange: (change: Change) => void) {
     this.#datapath = datapath;
+    this.#onChange = onChange;
     this.#log = log.module('tunnel').limited(5, 5);
   }
 
@@ -107,17 +111,26 @@ export class TunnelPorts {
       });
     }
     this.#kinds[kind].set(key, port);
+    this.#changed(port);
   }
 
   remove(port: OfPort): void {
     const { kind, key } = placeOf(port);
-    if (this.#kinds[kind].get(key) === port) this.#kinds[kind].delete(key);
+    if (this.#kinds[kind].get(key) !== port) return;
+    this.#kinds[kind].delete(key);
+    this.#changed(port);
+  }
+
+  #changed({ dpPort, tunnel }: OfPort): void {
+    if (dpPort === null) return;
+    const remote = endKey(tunnel?.remote ?? null);
+    this.#onChange({ tag: remote === '' ? datapathPortTag(dpPort) : tunnelTag(dpPort, remote) });
   }
 
   /** Whose a packet is that came by a tunnel, by the datapath's key; null: nobody's. */
   receive(key: Flow): OfPort | null {
     const id = (BigInt(key[W_TUN_ID]) << 32n) | BigInt(key[W_TUN_ID + 1]);
-    const remote = addressKey(key, W_TUN_SRC, W_TUN_IPV6_SRC);
+    const remote = remoteOf(key);
     const local = addressKey(key, W_TUN_DST, W_TUN_IPV6_DST);
     const dpPort = key[W_IN_PORT];
     for (let kind = 0; kind < KINDS; kind++) {
@@ -172,6 +185,9 @@ function endKey(end: TunnelEnd): string {
   for (let at = 0; at < end.length; at += 4) words.push(get32(end, at));
   return words.join('.');
 }
+
+/** Whence a packet came by a tunnel, as a name for it. */
+export const remoteOf = (key: Flow): string => addressKey(key, W_TUN_SRC, W_TUN_IPV6_SRC);
 
 function addressKey(key: Flow, ipv4: number, ipv6: number): string {
   return key[ipv4] !== 0 ? String(key[ipv4]) : key.subarray(ipv6, ipv6 + 4).join('.');

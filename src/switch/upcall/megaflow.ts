@@ -1,70 +1,92 @@
 import type { DpAction, MegaflowId } from '../../datapath/types.ts';
-import type { Flow } from '../../flow/layout.ts';
+import { type Flow, W_IN_PORT } from '../../flow/layout.ts';
+import type { Dependencies } from '../ofproto/dependencies.ts';
 import type { Ofproto } from '../ofproto/ofproto.ts';
 import type { CacheEntry, XlateOutput } from '../xlate/types.ts';
+
+/** A translation as megaflows keep it. */
+export interface Translation {
+  readonly out: XlateOutput;
+  readonly cache: readonly CacheEntry[];
+  readonly dependencies: Dependencies;
+  /** Number of the last change that it knows of. */
+  readonly seq: number;
+}
 
 /**
  * The slow path's record of one megaflow: what it came from, so that it can be translated again, and
  * whom to credit for the packets that it carries.
  */
-export interface Megaflow {
-  id: MegaflowId;
+export class Megaflow {
+  id: MegaflowId = -1;
+  /** Its place in the store. */
+  index = -1;
   readonly ofproto: Ofproto;
-  /** The datapath's key, masked. */
-  readonly key: Flow;
   readonly mask: Flow;
-  /** Key of the packet that it was made for, all bits: what dumps show. */
-  readonly packetKey: Flow;
-  /** The key with OpenFlow ports, as it is translated. */
+  /** Key of the packet that it was made for, all bits, as it is translated: with OpenFlow ports. */
   readonly flow: Flow;
+  readonly dpPort: number;
+  /** The datapath's key of that packet, where it differs in more than the port; null: it doesn't. */
+  readonly #dpKey: Flow | null;
   actions: readonly DpAction[];
   /** Actions before a slow path took their place; the same array where none did. */
   translated: readonly DpAction[];
   cache: readonly CacheEntry[];
   recircs: readonly number[];
+  /** What it depends on; null: unknown, so that it is translated again whenever it is looked at. */
+  dependencies: Dependencies | null;
+  /** Number of the last change that it is known to be right after. */
+  validatedAt: number;
   /** Clock.now() ms. */
   readonly created: number;
   /** Counters as of the last push. */
-  packets: number;
-  bytes: number;
-  used: number;
-  tcpFlags: number;
-}
+  packets = 0;
+  bytes = 0;
+  used = 0;
+  tcpFlags = 0;
 
-/** The record of what a translation says of a packet; not installed yet. `now`: Clock.now() ms. */
-export function recordMegaflow(made: {
-  readonly ofproto: Ofproto;
-  readonly dpKey: Flow;
-  readonly mask: Flow;
-  readonly flow: Flow;
-  readonly out: XlateOutput;
-  readonly cache: readonly CacheEntry[];
-  readonly now: number;
-}): Megaflow {
-  const { ofproto, dpKey, mask, flow, out, cache, now } = made;
-  return {
-    id: -1,
-    ofproto,
-    key: maskedKey(dpKey, mask),
-    mask,
-    packetKey: dpKey.slice(),
-    flow,
-    actions: withSlowPath(out),
-    translated: out.actions,
-    cache,
-    recircs: out.recircs,
-    created: now,
-    packets: 0,
-    bytes: 0,
-    used: 0,
-    tcpFlags: 0,
-  };
-}
+  /** @param now Clock.now() ms */
+  constructor(made: {
+    readonly ofproto: Ofproto;
+    /** Of the packet, as the datapath and as the pipeline have it. */
+    readonly dpKey: Flow;
+    readonly flow: Flow;
+    readonly mask: Flow;
+    /** Null: an operator's, who says which actions. */
+    readonly translation: Translation | null;
+    readonly actions?: readonly DpAction[];
+    readonly now: number;
+  }) {
+    const { dpKey, flow, translation, actions = [] } = made;
+    this.ofproto = made.ofproto;
+    this.mask = made.mask;
+    this.flow = flow;
+    this.dpPort = dpKey[W_IN_PORT];
+    this.#dpKey = dpKey.every((word, i) => word === flow[i] || i === W_IN_PORT) ? null : dpKey.slice();
+    this.actions = translation === null ? actions : withSlowPath(translation.out);
+    this.translated = translation?.out.actions ?? actions;
+    this.cache = translation?.cache ?? [];
+    this.recircs = translation?.out.recircs ?? [];
+    this.dependencies = translation?.dependencies ?? null;
+    this.validatedAt = translation?.seq ?? -1;
+    this.created = made.now;
+  }
 
-export function maskedKey(dpKey: Flow, mask: Flow): Flow {
-  const key = dpKey.slice();
-  for (let i = 0; i < key.length; i++) key[i] &= mask[i];
-  return key;
+  /** Key of the packet that it was made for, all bits, as the datapath has it: what dumps show. */
+  get packetKey(): Flow {
+    if (this.#dpKey !== null) return this.#dpKey;
+    const key = this.flow.slice();
+    key[W_IN_PORT] = this.dpPort;
+    return key;
+  }
+
+  /** The datapath's key, masked. */
+  get key(): Flow {
+    const key = this.packetKey.slice();
+    const { mask } = this;
+    for (let i = 0; i < key.length; i++) key[i] &= mask[i];
+    return key;
+  }
 }
 
 /** What goes into the datapath: the actions, or the order to ask each time. */
@@ -73,7 +95,6 @@ export function withSlowPath(out: XlateOutput): readonly DpAction[] {
   const [reason] = out.slow;
   return [{ type: 'userspace', pid: 0, cookie: { type: 'slow_path', reason } }];
 }
-
 /** Whether two lists of datapath actions do the same. */
 export function sameActions(a: readonly DpAction[], b: readonly DpAction[]): boolean {
   return a === b || (a.length === b.length && a.every((action, i) => sameValue(action, b[i])));

@@ -38,8 +38,7 @@ function applyEntry(entry: CacheEntry, stats: TrafficStats): void {
       const bundle = entry.ofproto.port(entry.inPort)?.bundle;
       if (!bundle) break;
       const { mac, vlan, gratuitousArp, ofproto } = entry;
-      if (ofproto.macs.learn(mac, vlan, bundle, gratuitousArp, bundle.ports.length > 1))
-        ofproto.onMacTableChanged();
+      ofproto.macs.learn(mac, vlan, bundle, gratuitousArp, bundle.ports.length > 1);
       break;
     }
     case 'fin-timeout':

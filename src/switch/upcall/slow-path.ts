@@ -2,9 +2,12 @@ import type { Clock } from '../../base/clock.ts';
 import type { Logger } from '../../base/log.ts';
 import type { Datapath, DpAction } from '../../datapath/types.ts';
 import type { Flow } from '../../flow/layout.ts';
+import { type Change, datapathPortTag, recircTag } from '../ofproto/dependencies.ts';
 import type { OfPort } from '../ofproto/port.ts';
 import { TunnelPorts } from '../tunnel/ports.ts';
 import type { RecircIds } from '../xlate/frozen.ts';
+import { ChangeLog } from './change-log.ts';
+import { FlowLimit } from './flow-limit.ts';
 import { limitVlans } from './key-view.ts';
 import type { Megaflow } from './megaflow.ts';
 import { MegaflowStore } from './megaflow-store.ts';
@@ -39,6 +42,7 @@ export class SlowPath {
   readonly recircIds: RecircIds;
   readonly tunnels: TunnelPorts;
   #settings: SlowPathSettings = DEFAULT_SETTINGS;
+  readonly #limit: FlowLimit;
   readonly #translator: Translator;
   readonly #megaflows: MegaflowStore;
   readonly #upcalls: UpcallHandler;
@@ -48,19 +52,19 @@ export class SlowPath {
     const { datapath, recircIds, clock, log, defer, packetIn } = options;
     this.datapath = datapath;
     this.recircIds = recircIds;
-    this.tunnels = new TunnelPorts(datapath, log);
+    this.tunnels = new TunnelPorts(datapath, log, (change) => this.changed(change));
     this.#translator = new Translator(recircIds, this.tunnels, this.#settings.vlanLimit);
     const translator = this.#translator;
-    const limit = () => this.#settings.flowLimit;
-    this.#megaflows = new MegaflowStore({ datapath, translator, clock, log, limit });
-    const megaflows = this.#megaflows;
-    this.#upcalls = new UpcallHandler({ datapath, translator, megaflows, clock, log, packetIn });
+    const limit = new FlowLimit(this.#settings.flowLimit);
+    this.#limit = limit;
+    const megaflows = new MegaflowStore({ datapath, translator, clock, log, limit });
+    this.#megaflows = megaflows;
+    const common = { datapath, translator, megaflows, changes: new ChangeLog(), clock, log };
+    this.#upcalls = new UpcallHandler({ ...common, packetIn });
     const settings = () => this.#settings;
-    this.#revalidator = new Revalidator({ datapath, translator, megaflows, clock, log, defer, settings });
-    datapath.setResetHandler?.(() => {
-      this.#megaflows.forgetAll();
-      this.#revalidator.reset();
-    });
+    this.#revalidator = new Revalidator({ ...common, defer, limit, settings });
+    recircIds.onForgotten = (id) => this.changed({ tag: recircTag(id) });
+    datapath.setResetHandler?.(() => this.#megaflows.forgetAll());
     datapath.setUpcallHandler((upcall) => this.#upcalls.handle(upcall));
   }
 
@@ -87,12 +91,23 @@ export class SlowPath {
     const reparse = settings.vlanLimit !== this.#settings.vlanLimit;
     this.#settings = settings;
     this.#translator.vlanLimit = settings.vlanLimit;
+    this.#limit.configured = settings.flowLimit;
     if (reparse) this.purge();
-    this.changed();
+    this.#revalidator.hurry();
   }
 
   get counts() {
-    return { ...this.#upcalls.counts, ...this.#megaflows.counts };
+    return { ...this.#upcalls.counts, ...this.#megaflows.counts, ...this.#revalidator.counts };
+  }
+
+  /** Megaflows that there may be: less than what is configured while passes over them take long. */
+  get flowLimit(): number {
+    return this.#limit.current;
+  }
+
+  set flowLimit(limit: number) {
+    this.#limit.set(limit);
+    this.#revalidator.hurry();
   }
 
   /** Time that the last complete pass took, ms. */
@@ -104,12 +119,12 @@ export class SlowPath {
 
   attachPort(dpPort: number, port: OfPort): void {
     this.#translator.attachPort(dpPort, port);
-    this.changed();
+    this.changed({ tag: datapathPortTag(dpPort) });
   }
 
   detachPort(dpPort: number): void {
     this.#translator.detachPort(dpPort);
-    this.changed();
+    this.changed({ tag: datapathPortTag(dpPort) });
   }
 
   /** The port on a datapath port that no tunnels share. */
@@ -148,7 +163,7 @@ export class SlowPath {
   /** Removes one megaflow; packets of it will bring it back. */
   forget(id: number): void {
     const megaflow = this.#megaflows.get(id);
-    if (megaflow !== undefined) this.#megaflows.remove(megaflow);
+    if (megaflow !== undefined) this.#megaflows.remove([megaflow]);
   }
 
   /** Removes all megaflows, their last counters credited. */
@@ -156,9 +171,9 @@ export class SlowPath {
     this.#megaflows.purge();
   }
 
-  /** Tells that what megaflows were made from has changed. */
-  changed(): void {
-    this.#revalidator.changed();
+  /** Tells that something has changed that megaflows may come from. */
+  changed(change: Change): void {
+    this.#revalidator.changed(change);
   }
 
   /** Resolves when every megaflow has been looked at after all changes up to now. */

@@ -1,8 +1,9 @@
 import { type Flow, W_IN_PORT, W_RECIRC_ID, W_TCP_FLAGS } from '../../flow/layout.ts';
+import { Dependencies, datapathPortTag, recircTag, tunnelTag } from '../ofproto/dependencies.ts';
 import type { Ofproto } from '../ofproto/ofproto.ts';
 import type { OfPort } from '../ofproto/port.ts';
 import { optionsMask } from '../tunnel/options.ts';
-import { hasTunnelDestination, type TunnelPorts } from '../tunnel/ports.ts';
+import { hasTunnelDestination, remoteOf, type TunnelPorts } from '../tunnel/ports.ts';
 import { type RecircIds, savedInPort } from '../xlate/frozen.ts';
 import type { TraceSink } from '../xlate/report.ts';
 import { translate } from '../xlate/translate.ts';
@@ -20,6 +21,7 @@ export interface TranslateOptions {
   readonly effects: boolean;
   readonly stats?: TrafficStats;
   readonly cache?: CacheEntry[];
+  readonly dependencies?: Dependencies;
   readonly trace?: TraceSink;
 }
 
@@ -64,6 +66,15 @@ export class Translator {
     const port = state !== undefined && hasTunnelDestination(dpKey) ? null : this.receiver(dpKey);
     if (port !== null) return { ofproto: port.ofproto, ofPort: port.ofPort };
     return state === undefined ? null : { ofproto: state.ofproto, ofPort: savedInPort(state.metadata) };
+  }
+
+  /** To collect what a translation depends on; what `originOf` and `translate` read here is noted already. */
+  dependenciesOf(dpKey: Flow): Dependencies {
+    const dependencies = new Dependencies();
+    dependencies.note(datapathPortTag(dpKey[W_IN_PORT]));
+    if (hasTunnelDestination(dpKey)) dependencies.note(tunnelTag(dpKey[W_IN_PORT], remoteOf(dpKey)));
+    if (dpKey[W_RECIRC_ID] !== 0) dependencies.note(recircTag(dpKey[W_RECIRC_ID]));
+    return dependencies;
   }
 
   /** A copy of the datapath's key as the pipeline sees it. */

@@ -9,7 +9,8 @@ import type { Ofproto } from '../ofproto/ofproto.ts';
 import { savedInPort } from '../xlate/frozen.ts';
 import { ERROR_TEXT, renderTrace, TraceSink } from '../xlate/report.ts';
 import type { CacheEntry, TrafficStats, XlateError } from '../xlate/types.ts';
-import { recordMegaflow } from './megaflow.ts';
+import type { ChangeLog } from './change-log.ts';
+import { Megaflow } from './megaflow.ts';
 import type { MegaflowStore } from './megaflow-store.ts';
 import type { Origin, Translator } from './translator.ts';
 
@@ -31,6 +32,7 @@ export interface UpcallHandlerOptions {
   readonly datapath: Datapath;
   readonly translator: Translator;
   readonly megaflows: MegaflowStore;
+  readonly changes: ChangeLog;
   readonly clock: Clock;
   readonly log: Logger;
   /** Sends a packet that a `controller` action or a table miss asked for to the controllers. */
@@ -42,6 +44,7 @@ export class UpcallHandler {
   readonly #datapath: Datapath;
   readonly #translator: Translator;
   readonly #megaflows: MegaflowStore;
+  readonly #changes: ChangeLog;
   readonly #clock: Clock;
   readonly #packetIn: UpcallHandlerOptions['packetIn'];
   readonly #log: ModuleLog;
@@ -53,6 +56,7 @@ export class UpcallHandler {
     this.#datapath = options.datapath;
     this.#translator = options.translator;
     this.#megaflows = options.megaflows;
+    this.#changes = options.changes;
     this.#clock = options.clock;
     this.#packetIn = options.packetIn;
     this.#log = options.log.module('ofproto_dpif_upcall').limited(5, 5);
@@ -94,10 +98,15 @@ export class UpcallHandler {
       tcpFlags: flow[W_TCP_FLAGS] >>> 16,
     };
     const { packet } = upcall;
-    const out = this.#translator.translate(flow, ofproto, { packet, effects: true, stats, cache });
+    const dependencies = this.#translator.dependenciesOf(dpKey);
+    // What the packet itself teaches counts as later: an earlier part of its translation may not know it.
+    const { seq } = this.#changes;
+    const effects = true;
+    const out = this.#translator.translate(flow, ofproto, { packet, effects, stats, cache, dependencies });
     if (out.error !== 'ok') this.#explain(flow, ofproto, out.error);
     const mask = this.#translator.datapathMask(dpKey, out.wc, ofproto);
-    this.#megaflows.install(recordMegaflow({ ofproto, dpKey, mask, flow, out, cache, now }));
+    const translation = { out, cache, dependencies, seq };
+    this.#megaflows.install(new Megaflow({ ofproto, dpKey, flow, mask, translation, now }));
     if (out.actions.length > 0) {
       this.#datapath.execute({
         packet: upcall.packet,

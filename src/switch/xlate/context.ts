@@ -33,8 +33,18 @@ import {
 } from '../../flow/layout.ts';
 import type { Action, ActionOf, ControllerAction } from '../../openflow/actions/types.ts';
 import { OFPP_UNSET } from '../../openflow/constants.ts';
+import {
+  bridgeTag,
+  type Dependencies,
+  groupTag,
+  macTag,
+  portListTag,
+  portTag,
+} from '../ofproto/dependencies.ts';
+import type { Group } from '../ofproto/group.ts';
+import type { MacEntry } from '../ofproto/mac-table.ts';
 import type { Ofproto } from '../ofproto/ofproto.ts';
-import type { OfPort } from '../ofproto/port.ts';
+import type { Bundle, OfPort } from '../ofproto/port.ts';
 import type { Rule } from '../ofproto/rule.ts';
 import { type OptionsError, optionsToFields } from '../tunnel/options.ts';
 import { hasTunnelDestination } from '../tunnel/ports.ts';
@@ -105,6 +115,7 @@ export class XlateContext {
   readonly origSkbPriority: number;
   /** What is wrong with the tunnel options that the packet came with. */
   readonly badOptions: OptionsError | null;
+  readonly dependencies: Dependencies | null;
   outputs = 0;
   /** Runs a list of actions; set by the pipeline, so that actions need not import it. */
   readonly run: RunActions;
@@ -123,6 +134,7 @@ export class XlateContext {
     this.rule = input.rule ?? null;
     this.depth = input.depth ?? 0;
     this.resubmits = input.resubmits ?? 0;
+    this.dependencies = input.dependencies ?? null;
     this.origSkbPriority = input.flow[W_SKB_PRIORITY];
     this.flow[W_ACTSET_OUTPUT] = OFPP_UNSET;
     // The datapath forgets the tunnel that a packet came by: it must be set anew for output.
@@ -177,7 +189,46 @@ export class XlateContext {
   }
 
   port(ofPort: number): OfPort | undefined {
+    this.dependencies?.note(portTag(this.ofproto.seed, ofPort));
     return this.ofproto.port(ofPort);
+  }
+
+  /** All ports. */
+  ports(): readonly OfPort[] {
+    this.dependencies?.note(portListTag(this.ofproto.seed));
+    return this.ofproto.ports();
+  }
+
+  bundles(): Iterable<Bundle> {
+    this.dependencies?.note(portListTag(this.ofproto.seed));
+    return this.ofproto.bundles();
+  }
+
+  /** The port by which packets for a bundle leave. */
+  member(bundle: Bundle): OfPort | undefined {
+    const port = bundle.ports[0];
+    this.dependencies?.note(
+      port === undefined ? portListTag(this.ofproto.seed) : portTag(this.ofproto.seed, port.ofPort),
+    );
+    return port;
+  }
+
+  // --- Other state of the bridge ----------------------------------------------------------------------
+
+  /** The packet is in `ofproto` from here on. */
+  enterBridge(): void {
+    this.dependencies?.note(bridgeTag(this.ofproto.seed));
+  }
+
+  /** Where a station was learned to be. */
+  station(mac: number, vlan: number): MacEntry | null {
+    this.dependencies?.note(macTag(this.ofproto.seed, mac, vlan));
+    return this.ofproto.macs.lookup(mac, vlan);
+  }
+
+  group(id: number): Group | undefined {
+    this.dependencies?.note(groupTag(this.ofproto.seed, id));
+    return this.ofproto.group(id);
   }
 
   // --- Actions --------------------------------------------------------------------------------------

@@ -91,6 +91,8 @@ export class RecircIds {
   /** Nobody refers to them any more; they go when their time has come. */
   readonly #dying = new Set<RecircEntry>();
   #timer: Timer | null = null;
+  /** Told of each number that stands for nothing any more. */
+  onForgotten: (id: number) => void = () => {};
 
   constructor(clock: Clock, limit = 1 << 20) {
     this.#clock = clock;
@@ -161,9 +163,13 @@ export class RecircIds {
     this.#dying.delete(entry);
     this.#byId.delete(entry.id);
     this.#byKey.delete(entry.key);
+    this.onForgotten(entry.id);
   }
 
-  /** States are equal where all they hold is; action objects are immutable, so identity serves for them. */
+  /**
+   * States are equal where all they hold is. Rules' action objects are immutable, so identity serves for them;
+   * freezing makes its own anew each time.
+   */
   #keyOf(state: FrozenState): string {
     const { metadata } = state;
     const exact = Buffer.from(metadata.buffer, metadata.byteOffset, metadata.byteLength).toString('latin1');
@@ -173,10 +179,14 @@ export class RecircIds {
       state.conntracked,
       state.wasMpls,
       state.stack.map((s) => `${s.value}/${s.bits}`).join(),
-      state.actions.map((a) => this.#idOf(a)).join(),
-      state.actionSet.map((a) => this.#idOf(a)).join(),
+      state.actions.map((a) => this.#nameOf(a)).join(),
+      state.actionSet.map((a) => this.#nameOf(a)).join(),
     ].join('|');
     return `${rest}|${Buffer.from(state.userdata).toString('latin1')}|${exact}`;
+  }
+
+  #nameOf(action: Action): string {
+    return action.type === 'unroll_xlate' ? `u${action.table}/${action.cookie}` : String(this.#idOf(action));
   }
 
   #idOf(action: Action): number {

@@ -66,7 +66,6 @@ export function normal(ctx: XlateContext): void {
   if (ctx.input.effects && inPort !== null && flow[W_PACKET_TYPE] === PT_ETH) {
     if (macs.learn(src, vlan, inBundle, gratuitousArp, inBundle.ports.length > 1)) {
       ctx.report('detail', () => `learned that ${macText(src)} is on port ${inBundle.name} in VLAN ${vlan}`);
-      ctx.ofproto.onMacTableChanged();
     }
   }
   if (inPort !== null) {
@@ -80,11 +79,11 @@ export function normal(ctx: XlateContext): void {
     });
   }
 
-  const entry = macs.lookup(dst, vlan);
+  const entry = ctx.station(dst, vlan);
   if (entry === null) {
     ctx.report('detail', 'no learned MAC for destination, flooding');
     seeInnerVid(ctx);
-    for (const out of ctx.ofproto.bundles()) {
+    for (const out of ctx.bundles()) {
       if (out !== inBundle && out.floodable && out.includesVlan(vlan, tags[1].vid))
         outputNormal(ctx, out, tags);
     }
@@ -197,7 +196,7 @@ function outputNormal(ctx: XlateContext, bundle: Bundle, tags: readonly Tag[]): 
   // Whether the outer tag is worth sending depends on it being more than zeros.
   const { from } = out[0];
   if (from !== null) ctx.wc[W_VLAN + from] |= out[0].vid === 0 ? PCP_MASK | 0x0fff : 0x0fff;
-  const port = bundle.ports[0];
+  const port = ctx.member(bundle);
   if (port === undefined) return;
   const saved = ctx.flow.slice(W_VLAN, W_VLAN + N_VLANS);
   for (let i = 0; i < N_VLANS; i++) {

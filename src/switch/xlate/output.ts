@@ -80,7 +80,7 @@ function markDscp(ctx: XlateContext, port: OfPort): void {
 /** Sends the packet out of all ports but that by which it came; `all` goes even where flooding is off. */
 export function flood(ctx: XlateContext, all: boolean, last: boolean): void {
   const targets: OfPort[] = [];
-  for (const port of ctx.ofproto.ports()) {
+  for (const port of ctx.ports()) {
     if (port.ofPort === ctx.inPort) continue;
     if (all || (port.config & PC_NO_FLOOD) === 0) targets.push(port);
   }
@@ -127,8 +127,10 @@ function patchOutput(ctx: XlateContext, from: OfPort, to: OfPort, last: boolean)
   ctx.ofproto = to.ofproto;
   ctx.version = to.ofproto.version;
 
+  ctx.enterBridge();
   const node = ctx.report('bridge', () => `bridge("${to.ofproto.name}")`);
   ctx.below(node, () => {
+    ctx.port(to.ofPort);
     if (!mayReceive(to)) return;
     tableAction(ctx, {
       inPort: to.ofPort,

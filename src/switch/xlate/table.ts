@@ -55,6 +55,8 @@ export function tableAction(ctx: XlateContext, options: TableOptions): void {
     }
     swapCtTuple(ctx.flow, b.isIpv4(ctx.flow));
     swapCtTuple(ctx.wc, b.isIpv4(ctx.flow));
+    // The connection's tuple stands there, which for other packets may differ though it's the same for this one.
+    for (const word of CT_SWAPPED) ctx.dependencies?.noteRewritten(word);
   }
   const found = ctx.ofproto.lookup(ctx, options);
   if (options.withCt) {
@@ -112,6 +114,16 @@ export function withinBudget(ctx: XlateContext): boolean {
 }
 
 const ctNwProto = (flow: Flow): number => (flow[W_CT_STATE] >>> 16) & 0xff;
+
+/** Words that `swapCtTuple` puts others into. */
+const CT_SWAPPED: readonly number[] = [
+  W_NW,
+  W_CT_STATE,
+  W_NW_SRC,
+  W_NW_DST,
+  W_TP,
+  ...[0, 1, 2, 3].flatMap((i) => [W_IPV6_SRC + i, W_IPV6_DST + i]),
+];
 
 /** Exchanges the packet's 5-tuple with that of its connection's original direction. */
 function swapCtTuple(flow: Flow, ipv4: boolean): void {

@@ -21,6 +21,7 @@ import { MAX_OUTPUTS, type XlateInput, type XlateOutput } from './types.ts';
 export function translate(input: XlateInput): XlateOutput {
   const ctx = new XlateContext(input, runActions);
   startWildcards(ctx);
+  ctx.enterBridge();
   const node = ctx.report('bridge', () => `bridge("${ctx.ofproto.name}")`);
   ctx.below(node, () => run(ctx));
   if (ctx.error === 'ok') countOutputs(ctx);
@@ -52,6 +53,7 @@ function run(ctx: XlateContext): void {
     const thaw = ctx.report('thaw', 'thaw');
     ctx.below(thaw, () => {
       ctx.ofproto = state.ofproto;
+      ctx.enterBridge();
       ctx.version = state.ofproto.version;
       ctx.table = state.table;
       ctx.report('thaw', `Resuming from table ${state.table}`);

@@ -1,6 +1,7 @@
 import type { DpAction, SlowPathReason } from '../../datapath/types.ts';
 import type { Flow } from '../../flow/layout.ts';
 import type { Action, ActionOf } from '../../openflow/actions/types.ts';
+import type { Dependencies } from '../ofproto/dependencies.ts';
 import type { Group } from '../ofproto/group.ts';
 import type { Ofproto } from '../ofproto/ofproto.ts';
 import type { Bundle, OfPort } from '../ofproto/port.ts';
@@ -85,6 +86,8 @@ export interface XlateInput {
   readonly stats?: TrafficStats;
   /** Collect what to credit later. */
   readonly cache?: CacheEntry[];
+  /** Collects what of the switch's state the outcome depends on. */
+  readonly dependencies?: Dependencies;
   readonly trace?: TraceSink;
   /** Collects the packets that conntrack will bring back, for a trace that goes on with them. */
   readonly forks?: Fork[];

@@ -48,7 +48,7 @@ export class OpenFlowWorld {
       clock,
       log: nullLogger.module('xlate'),
       recircIds,
-      onChange: () => this.slowPath.changed(),
+      onChange: (change) => this.slowPath.changed(change),
     });
     this.side = new OpenFlowSwitch({
       ofproto: this.ofproto,

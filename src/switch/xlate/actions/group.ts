@@ -13,7 +13,7 @@ import type { ActionPlace, Outcome } from './translator.ts';
 /** group:N. */
 export function translateGroup(ctx: XlateContext, action: ActionOf<'group'>, place: ActionPlace): Outcome {
   if (!withinBudget(ctx)) return 'next';
-  const group = ctx.ofproto.group(action.group);
+  const group = ctx.group(action.group);
   if (group === undefined) {
     // The packet is dropped by this list, as the action refers to nothing.
     ctx.report('warn', `output to nonexistent group ${action.group}`);
@@ -105,7 +105,7 @@ function isAlive(ctx: XlateContext, bucket: Bucket, depth: number): boolean {
   if (port !== undefined && (port.state & PS_LIVE) !== 0) return true;
   // Groups may watch each other in a circle.
   if (bucket.watchGroup === OFPG_ANY || depth > MAX_DEPTH) return false;
-  const group = ctx.ofproto.group(bucket.watchGroup);
+  const group = ctx.group(bucket.watchGroup);
   return group !== undefined && firstLive(ctx, group, depth + 1) >= 0;
 }
 
