@@ -56,6 +56,8 @@ export const F_COOKIE = F_CUT + 4;
 export const F_TUNNEL = F_COOKIE + 4;
 /** Index of the entry in the port statistics of the packet's port. */
 export const F_PORT_STATS = F_TUNNEL + 4;
+/** Between PROGRAM_LOOKUP and its second start: 1, the packet's first bytes were pulled together. */
+export const F_PULLED = F_PORT_STATS + 4;
 /** Memory for whoever runs, kept by nobody. */
 export const F_SCRATCH = 768;
 export const SCRATCH_SIZE = 512;

@@ -82,7 +82,7 @@ export function lookupProgram({ maps, tables, upcall, seed = 0 }: LookupOptions)
     upcall,
     mov(R6, R1),
     loadFrame(maps),
-    parse(wanted),
+    parse(wanted, maps.programs, L.PROGRAM_LOOKUP),
     search(tables, seed),
     tables.length === 0 ? [] : note('hit', label('hit'), hit(maps)),
     note('miss', label('miss'), countSearched(maps, L.T_MISSED), ja('unknown')),

@@ -6,8 +6,9 @@
  * The two must agree on any bytes: a packet that looked different here than in JavaScript would meet another's megaflow.
  * So this follows extractFlow header by header, with the same idea of what is too short: all sizes are compared with the
  * packet's length (`skb->len`), and only then with what can be read where it lies. If that is less, the packet's first
- * bytes are pulled together and parsing starts over, once. What then is still out of reach, and headers that repeat more
- * often than `MAX_REPEATED`, go to `unparsed`, where the packet is left to JavaScript.
+ * bytes are pulled together and the program starts over, once; by a tail call, for a loop would have the verifier follow
+ * all of it twice. What then is still out of reach, and headers that repeat more often than `MAX_REPEATED`, go to
+ * `unparsed`, where the packet is left to JavaScript.
  *
  * The outermost VLAN tag is not in the bytes where the device or the kernel took it off; then it is in the skb, and counts
  * as the first of the two that a key has room for.
@@ -52,10 +53,10 @@ import {
   toBe,
   W,
 } from '../../ebpf/asm.ts';
-import { packetPointers } from '../../ebpf/build.ts';
+import { packetPointers, tailCall } from '../../ebpf/build.ts';
 import { skb } from '../../ebpf/context.ts';
 import { helper } from '../../ebpf/helpers.ts';
-import type { Code } from '../../ebpf/instruction.ts';
+import type { Code, MapReference } from '../../ebpf/instruction.ts';
 import {
   N_MPLS,
   VLAN_CFI,
@@ -76,7 +77,7 @@ import {
   W_VLAN,
 } from '../../flow/layout.ts';
 import { DL_TYPE_NONE } from '../packet/extract.ts';
-import { F_L2_PAD, F_L3, F_L4, F_L25, frameWord } from './layout.ts';
+import { F_L2_PAD, F_L3, F_L4, F_L25, F_PULLED, frameWord } from './layout.ts';
 import { copyWord, copyWords, MAX_REPEATED, readable, setWord, type WantedWords } from './parse-code.ts';
 import { ipv4, ipv6 } from './parse-ip.ts';
 import { transport } from './parse-l4.ts';
@@ -85,7 +86,7 @@ import { transport } from './parse-l4.ts';
 const PULLED = 256;
 /** The link layer is no longer than this: two tags, SNAP. */
 const MAX_L3 = 64;
-/** Stack place of: whether bytes were pulled together. */
+/** Stack place of what F_PULLED was. */
 const PULLED_AT = -16;
 
 /** Words that only some packets have. */
@@ -108,14 +109,15 @@ function range(first: number, count: number): number[] {
 }
 
 /**
- * Fills the frame from the packet. Goes to the label `unparsed` of the code around it with what it cannot parse.
+ * Fills the frame from the packet. Stands at the start of the program `self` of the table `programs`. Goes to the label `unparsed` of the code around it with what it cannot parse.
  * Destroys all registers but R6 and R9; metadata words stay as they are.
  */
-export const parse = (wanted: WantedWords): Code =>
+export const parse = (wanted: WantedWords, programs: MapReference, self: number): Code =>
   block(
     'parse',
-    st(DW, R10, PULLED_AT, 0),
-    label('again'),
+    ldx(W, R1, R9, F_PULLED),
+    stx(DW, R10, PULLED_AT, R1),
+    st(W, R9, F_PULLED, 0),
     packetPointers(),
     note('clear', clear(wanted)),
     note('Ethernet', ethernet(wanted)),
@@ -124,7 +126,7 @@ export const parse = (wanted: WantedWords): Code =>
     note('IPv6', label('ipv6'), ipv6(wanted)),
     note('ARP', label('arp'), arp(wanted)),
     note('MPLS', label('mpls'), mpls(wanted)),
-    note('pull', label('pull'), pull()),
+    note('pull', label('pull'), pull(programs, self)),
     label('done'),
   );
 
@@ -292,12 +294,11 @@ const mpls = (wanted: WantedWords): Code =>
     ja('done'),
   );
 
-const pull = (): Code =>
+const pull = (programs: MapReference, self: number): Code =>
   block(
     'pull together',
     ldx(DW, R1, R10, PULLED_AT),
     jne(R1, 0, 'unparsed'),
-    st(DW, R10, PULLED_AT, 1),
     ldx(W, R2, R6, skb.len),
     jle(R2, PULLED, 'all'),
     mov(R2, PULLED),
@@ -305,5 +306,8 @@ const pull = (): Code =>
     mov(R1, R6),
     call(helper.skbPullData),
     jne(R0, 0, 'unparsed'),
-    ja('again'),
+    st(W, R9, F_PULLED, 1),
+    tailCall(programs, self),
+    st(W, R9, F_PULLED, 0),
+    ja('unparsed'),
   );

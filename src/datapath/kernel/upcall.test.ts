@@ -10,7 +10,7 @@ import { Packet } from '../packet/packet.ts';
 import { loadFrame } from './code.ts';
 import * as L from './layout.ts';
 import { maskWords } from './lookup-program.ts';
-import { LAB_PORT, LAB_RING, LookupLab } from './testing/lookup-lab.ts';
+import { LAB_PORT, LAB_PORT_STATS, LAB_RING, LookupLab } from './testing/lookup-lab.ts';
 import { upcallFunction } from './upcall.ts';
 import { UpcallReader, type UpcallRecord } from './upcall-record.ts';
 
@@ -191,6 +191,24 @@ test('a port that floods leaves room for the others of its ring', { skip }, () =
     [LAB_PORT, 8, 9].map((p) => ports.filter((q) => q === p).length),
     sent,
   );
+  reader.close();
+});
+
+test('counters that went wrong do not shut a port out', { skip }, () => {
+  using lab = new LookupLab({ ringBytes: 1 << 16 });
+  const reader = new UpcallReader(lab.maps);
+  lab.setMasks([ETH_TYPE]);
+  for (const [written, read] of [
+    [1 << 20, 0],
+    [0, 1 << 20],
+  ]) {
+    const queue = new Uint8Array(L.QUEUE_SIZE);
+    new Uint32Array(queue.buffer).set([written!, read!]);
+    lab.maps.queues.set(LAB_PORT_STATS, queue);
+    lab.send(frame());
+    lab.send(frame());
+    assert.equal(take(lab, reader).length, 2);
+  }
   reader.close();
 });
 

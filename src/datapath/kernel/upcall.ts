@@ -22,6 +22,7 @@ import {
   ja,
   jeq,
   jgt,
+  jle,
   jlt,
   jne,
   jslt,
@@ -92,6 +93,10 @@ export const upcallFunction = (maps: ProgramMaps): Code =>
     ldx(W, R2, R7, L.QUEUE_WRITTEN),
     ldx(W, R3, R7, L.QUEUE_READ),
     sub32(R2, R3),
+    // No more than waits in all: counters that went wrong (a reader that died) must not shut a port out.
+    jle(R2, R0, 'plausible'),
+    mov(R2, R0),
+    label('plausible'),
     sub(R5, R2),
     ldx(W, R4, R6, skb.len),
     ldx(W, R1, R9, L.F_TUNNEL),
