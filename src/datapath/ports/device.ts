@@ -1,6 +1,6 @@
 import { WeftError } from '../../base/errors.ts';
 import { PT_ETH } from '../../flow/layout.ts';
-import { type FrameSink, type FrameSource, NO_OFFLOAD } from '../../sys/frame.ts';
+import { type FrameSink, type FrameSource, NO_OFFLOAD, RxFrame } from '../../sys/frame.ts';
 import { type Link, Links } from '../../sys/netlink/link.ts';
 import { NetlinkSocket } from '../../sys/netlink/socket.ts';
 import { inNetns } from '../../sys/netns.ts';
@@ -9,8 +9,8 @@ import { TapPort } from '../../sys/tap.ts';
 import { parseMacAddress } from '../../wire/address.ts';
 import type { Packet } from '../packet/packet.ts';
 import type { PortSpec } from '../types.ts';
-import type { OutputPort } from '../userspace/core.ts';
 import type { Counters } from '../userspace/counters.ts';
+import { type ForwardingPort, type Next, NOTHING, PACKET } from './source.ts';
 
 /** The two sides of an open device. */
 export interface Device {
@@ -121,29 +121,33 @@ function takeSendErrors(port: { txErrors: number }): number {
 }
 
 /** A datapath port on a device. */
-export class DevicePort implements OutputPort {
+export class DevicePort implements ForwardingPort {
   readonly number: number;
   readonly name: string;
-  readonly device: Device;
-  /** It may have frames to read. */
+  readonly fds: readonly number[];
+  readonly askFirst: boolean;
   ready = true;
-  /** The device is gone: it is not asked any more. */
   failed = false;
+  readonly metadata = undefined;
+  readonly #device: Device;
+  readonly #frame = new RxFrame();
   readonly #counters: Counters;
   /** Ports with frames to flush. */
-  readonly #pending: DevicePort[];
+  readonly #pending: ForwardingPort[];
   #isPending = false;
 
-  constructor(number: number, name: string, device: Device, counters: Counters, pending: DevicePort[]) {
+  constructor(number: number, name: string, device: Device, counters: Counters, pending: ForwardingPort[]) {
     this.number = number;
     this.name = name;
-    this.device = device;
+    this.#device = device;
+    this.fds = [device.source.fd];
+    this.askFirst = device.askFirst;
     this.#counters = counters;
     this.#pending = pending;
   }
 
   transmit(packet: Packet, length: number): void {
-    const { sink } = this.device;
+    const { sink } = this.#device;
     const { start } = packet;
     // A frame without Ethernet header has no business on such a device.
     if (packet.packetType !== PT_ETH) {
@@ -168,6 +172,36 @@ export class DevicePort implements OutputPort {
 
   flush(): void {
     this.#isPending = false;
-    this.device.sink.flush();
+    this.#device.sink.flush();
+  }
+
+  next(packet: Packet): Next {
+    const frame = this.#frame;
+    if (!this.#device.source.receive(frame)) {
+      if (this.askFirst) this.ready = false;
+      return NOTHING;
+    }
+    packet.attach(frame.bytes, frame.start, frame.end, frame.start - frame.headroom);
+    packet.csumStart = frame.csumStart;
+    packet.csumOffset = frame.csumOffset;
+    packet.gsoType = frame.gsoType;
+    packet.gsoSize = frame.gsoSize;
+    return PACKET;
+  }
+
+  release(): void {
+    this.#device.source.release();
+  }
+
+  takeError(): number {
+    return this.#device.takeError();
+  }
+
+  takeLosses(): { received: number; sent: number } {
+    return this.#device.takeLosses();
+  }
+
+  close(): void {
+    this.#device.close();
   }
 }

@@ -1,10 +1,11 @@
 import { WeftError } from '../../base/errors.ts';
 import type { Flow } from '../../flow/layout.ts';
 import { EventFd } from '../../sys/event-fd.ts';
-import { RxFrame } from '../../sys/frame.ts';
 import { POLLERR, POLLHUP, POLLIN, POLLNVAL, PollSet } from '../../sys/poll.ts';
 import { Packet } from '../packet/packet.ts';
 import { DevicePort, openDevice } from '../ports/device.ts';
+import { type ForwardingPort, type Next, NOTHING, SKIPPED } from '../ports/source.ts';
+import { TUNNEL_TYPES, TunnelPort } from '../ports/tunnel.ts';
 import type { DpAction, ExecuteRequest, PortSpec } from '../types.ts';
 import { Core, packetOf } from './core.ts';
 import { Counters } from './counters.ts';
@@ -43,14 +44,15 @@ export class Forwarder implements M.CommandHandler {
   readonly #longestSpin: number;
   #spin = 0;
   readonly #tell: (message: M.WorkerMessage) => void;
-  readonly #frame = new RxFrame();
   readonly #packet = new Packet(new Uint8Array(0));
-  #ports: DevicePort[] = [];
+  #ports: ForwardingPort[] = [];
   /** Ports that sent something since the last flush; they add themselves. */
-  readonly #pending: DevicePort[] = [];
+  readonly #pending: ForwardingPort[] = [];
   #polls: PollSet = new PollSet(1);
   #asks: PollSet = new PollSet(0);
-  #askPorts: DevicePort[] = [];
+  /** Descriptors in the two sets, with their ports. */
+  #waited: Waited[] = [];
+  #asked: Waited[] = [];
   #now = 0;
   #statisticsAt = 0;
   /** Frames came since the last look at the drop counters. */
@@ -87,9 +89,9 @@ export class Forwarder implements M.CommandHandler {
     while (!this.#stopped) {
       this.#now = performance.now() + offset;
       let work = this.#takeCommands();
-      if (this.#askPorts.length > 0) this.#ask();
+      if (this.#asked.length > 0) this.#ask();
       for (const port of this.#ports) if (port.ready) work += this.#receive(port);
-      while (this.#pending.length > 0) (this.#pending.pop() as DevicePort).flush();
+      while (this.#pending.length > 0) (this.#pending.pop() as ForwardingPort).flush();
       if (this.#upcalls.takeNews() && Atomics.exchange(this.#control, M.CTL_MAIN_SLEEPS, 0) === 1) {
         this.#tell({ type: 'upcalls' });
       }
@@ -105,7 +107,7 @@ export class Forwarder implements M.CommandHandler {
         idleSince = -1;
       }
     }
-    for (const port of this.#ports) port.device.close();
+    for (const port of this.#ports) port.close();
     this.#polls.close();
     this.#asks.close();
   }
@@ -131,35 +133,26 @@ export class Forwarder implements M.CommandHandler {
     return done;
   }
 
-  #receive(port: DevicePort): number {
-    const { source } = port.device;
-    const frame = this.#frame;
+  #receive(port: ForwardingPort): number {
     const packet = this.#packet;
     for (let n = 0; n < BURST; n++) {
-      let there: boolean;
+      let next: Next;
       try {
-        there = source.receive(frame);
+        next = port.next(packet);
       } catch (error) {
         this.#fail(port, error);
         return n;
       }
-      if (!there) {
-        if (port.device.askFirst) port.ready = false;
-        return n;
-      }
-      packet.attach(frame.bytes, frame.start, frame.end, frame.start - frame.headroom);
-      packet.csumStart = frame.csumStart;
-      packet.csumOffset = frame.csumOffset;
-      packet.gsoType = frame.gsoType;
-      packet.gsoSize = frame.gsoSize;
+      if (next === NOTHING) return n;
+      if (next === SKIPPED) continue;
       try {
-        this.#core.receive(port.number, packet);
+        this.#core.receive(port.number, packet, port.metadata);
       } catch (error) {
         // A fault of ours; the next packet may be a better one.
         this.#counters.receiveError(port.number);
         this.#tell({ type: 'fault', what: `a packet from ${port.name}`, reason: (error as Error).message });
       }
-      source.release();
+      port.release();
     }
     return BURST;
   }
@@ -167,16 +160,16 @@ export class Forwarder implements M.CommandHandler {
   /** Finds out which of the ports that are expensive to read have something. */
   #ask(): void {
     if (this.#asks.wait(0) <= 0) return;
-    this.#askPorts.forEach((port, i) => {
+    this.#asked.forEach(({ port }, i) => {
       this.#happened(port, this.#asks.happened(i));
     });
   }
 
-  #happened(port: DevicePort, events: number): void {
+  #happened(port: ForwardingPort, events: number): void {
     if (events & POLLIN) port.ready = true;
     if ((events & (POLLERR | POLLHUP | POLLNVAL)) === 0) return;
     try {
-      port.device.takeError();
+      port.takeError();
     } catch (error) {
       this.#fail(port, error);
     }
@@ -190,7 +183,7 @@ export class Forwarder implements M.CommandHandler {
       this.#adaptSpin(performance.now() - start);
       if (ready > 0) {
         if (this.#polls.happened(0) !== 0) this.#wake.drain();
-        this.#ports.forEach((port, i) => {
+        this.#waited.forEach(({ port }, i) => {
           const events = this.#polls.happened(i + 1);
           if (events !== 0) this.#happened(port, events);
         });
@@ -212,21 +205,22 @@ export class Forwarder implements M.CommandHandler {
   #rebuildPolls(): void {
     this.#polls.close();
     this.#asks.close();
-    const live = (port: DevicePort): number => (port.failed ? -1 : port.device.source.fd);
-    this.#polls = new PollSet(this.#ports.length + 1);
+    const live = this.#ports.filter((port) => !port.failed);
+    this.#waited = fdsOf(live);
+    this.#polls = new PollSet(this.#waited.length + 1);
     this.#polls.set(0, this.#wake.fd, POLLIN);
-    this.#ports.forEach((port, i) => {
-      this.#polls.set(i + 1, live(port), POLLIN);
+    this.#waited.forEach(({ fd }, i) => {
+      this.#polls.set(i + 1, fd, POLLIN);
     });
-    this.#askPorts = this.#ports.filter((port) => port.device.askFirst && !port.failed);
-    this.#asks = new PollSet(this.#askPorts.length);
-    this.#askPorts.forEach((port, i) => {
-      this.#asks.set(i, live(port), POLLIN);
+    this.#asked = fdsOf(live.filter((port) => port.askFirst));
+    this.#asks = new PollSet(this.#asked.length);
+    this.#asked.forEach(({ fd }, i) => {
+      this.#asks.set(i, fd, POLLIN);
     });
   }
 
   /** A device is gone; its port stays, silent, until the switch removes it. */
-  #fail(port: DevicePort, error: unknown): void {
+  #fail(port: ForwardingPort, error: unknown): void {
     port.failed = true;
     port.ready = false;
     this.#rebuildPolls();
@@ -238,7 +232,7 @@ export class Forwarder implements M.CommandHandler {
     this.#statisticsStale = false;
     for (const port of this.#ports) {
       if (port.failed) continue;
-      const { received, sent } = port.device.takeLosses();
+      const { received, sent } = port.takeLosses();
       if (received > 0) this.#counters.receiveDropped(port.number, received);
       if (sent > 0) this.#counters.sendError(port.number, sent);
     }
@@ -247,8 +241,7 @@ export class Forwarder implements M.CommandHandler {
   portAdd(number: number, spec: PortSpec): void {
     let answer: M.Answer = { ok: true };
     try {
-      const device = openDevice(spec);
-      const port = new DevicePort(number, spec.name, device, this.#counters, this.#pending);
+      const port = this.#open(number, spec);
       this.#ports = [...this.#ports, port];
       this.#core.setPort(number, port);
       this.#rebuildPolls();
@@ -260,6 +253,10 @@ export class Forwarder implements M.CommandHandler {
     this.#answer.set(bytes);
     Atomics.store(this.#control, M.CTL_ANSWER_LENGTH, bytes.length);
   }
+  #open(number: number, spec: PortSpec): ForwardingPort {
+    if (TUNNEL_TYPES.has(spec.type)) return new TunnelPort(number, spec, this.#counters);
+    return new DevicePort(number, spec.name, openDevice(spec), this.#counters, this.#pending);
+  }
   portDelete(number: number): void {
     const port = this.#ports.find((p) => p.number === number);
     if (port === undefined) return;
@@ -269,7 +266,7 @@ export class Forwarder implements M.CommandHandler {
     const at = this.#pending.indexOf(port);
     if (at >= 0) this.#pending.splice(at, 1);
     this.#rebuildPolls();
-    port.device.close();
+    port.close();
   }
   flowPut(slot: number, key: Flow, mask: Flow, actions: readonly DpAction[]): void {
     this.#core.putFlow(slot, key, mask, actions);
@@ -284,7 +281,7 @@ export class Forwarder implements M.CommandHandler {
     this.#core.execute(packetOf(request), request.flow, request.actions);
   }
   sync(id: number): void {
-    while (this.#pending.length > 0) (this.#pending.pop() as DevicePort).flush();
+    while (this.#pending.length > 0) (this.#pending.pop() as ForwardingPort).flush();
     this.#readStatistics();
     this.#tell({ type: 'synced', id });
   }
@@ -292,6 +289,15 @@ export class Forwarder implements M.CommandHandler {
     this.#stopped = true;
   }
 }
+
+/** A descriptor and the port whose it is. */
+interface Waited {
+  readonly fd: number;
+  readonly port: ForwardingPort;
+}
+
+const fdsOf = (ports: readonly ForwardingPort[]): Waited[] =>
+  ports.flatMap((port) => port.fds.map((fd) => ({ fd, port })));
 
 /** Milliseconds of the system's monotonic clock, the same in every thread. */
 export function monotonic(): number {

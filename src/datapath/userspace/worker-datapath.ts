@@ -4,6 +4,7 @@ import { WeftError } from '../../base/errors.ts';
 import type { Logger, ModuleLog } from '../../base/log.ts';
 import { EventFd } from '../../sys/event-fd.ts';
 import { DEVICE_TYPES } from '../ports/device.ts';
+import { TUNNEL_TYPES } from '../ports/tunnel.ts';
 import type {
   Datapath,
   DatapathFeatures,
@@ -137,12 +138,12 @@ class WorkerDatapath implements Datapath {
   }
 
   portAdd(spec: PortSpec, wanted?: number): number {
-    if (!DEVICE_TYPES.has(spec.type)) {
+    if (!DEVICE_TYPES.has(spec.type) && !TUNNEL_TYPES.has(spec.type)) {
       throw new WeftError(
         'bad-port-type',
         `port "${spec.name}": the userspace datapath has no type "${spec.type}"`,
         {
-          remedy: `Use one of ${[...DEVICE_TYPES].join(', ')}.`,
+          remedy: `Use one of ${[...DEVICE_TYPES, ...TUNNEL_TYPES].join(', ')}.`,
         },
       );
     }
