@@ -31,6 +31,8 @@ interface Lab {
   readonly host: string;
   readonly guest: string;
   readonly far: string;
+  /** Has the guest's packets leave with another outer header. */
+  put(tunnel: string, port: number): void;
   /** Adds a tunnel port that the guest's packets leave by, with this outer header; returns its number. */
   join(type: string, tunnel: string): number;
   stats(port: number): PortStats;
@@ -64,6 +66,7 @@ function onLab(title: string, run: (lab: Lab) => Promise<void>): void {
         host,
         guest,
         far,
+        put: (tunnel, port) => put(pa, `set(tunnel(${tunnel})),${port}`),
         join: (type, tunnel) => {
           const options = new Map(type === 'gre' ? [] : [['dst_port', type === 'vxlan' ? '4789' : '6081']]);
           const port = dp.portAdd({ name: `${type}_sys`, type, netns, options });
@@ -93,8 +96,6 @@ async function stream(network: Network, from: string, to: string, address: strin
   const done = await network.run(from, 'iperf3', args);
   const report = JSON.parse(done.stdout) as { end: { sum_received?: { bytes: number } }; error?: string };
   assert.equal(report.error, undefined);
-  if (process.env.SHOW)
-    console.log(from.slice(-5), ((report.end.sum_received?.bytes ?? 0) * 8) / 1e9, 'Gbit');
   return report.end.sum_received?.bytes ?? 0;
 }
 
@@ -131,4 +132,64 @@ onLab('VXLAN to a device of the kernel: ping and TCP at default offloads, both w
   assert.ok((await stream(network, far, guest, '10.99.0.1')) > 1_000_000);
   const { rxErrors, txErrors } = lab.stats(port);
   assert.deepEqual({ rxErrors, txErrors }, { rxErrors: 0, txErrors: 0 });
+});
+
+onLab('VXLAN over IPv6, with the checksum that IPv6 demands', async (lab) => {
+  kernelVxlan(lab, 'fd31::2', 'fd31::1');
+  const { network, guest, far } = lab;
+  const port = lab.join(
+    'vxlan',
+    'tun_id=0x4d,ipv6_src=fd31::1,ipv6_dst=fd31::2,ttl=64,tp_dst=4789,flags(df|key)',
+  );
+  await ping(network, guest, '10.99.0.2');
+  await ping(network, far, '10.99.0.1', '-s', '1400');
+  assert.ok((await stream(network, guest, far, '10.99.0.2')) > 1_000_000);
+  assert.ok((await stream(network, far, guest, '10.99.0.1')) > 1_000_000);
+  assert.equal(lab.stats(port).rxErrors, 0);
+});
+
+onLab('what exceeds the underlay is fragmented, or refused where it must not be', async (lab) => {
+  kernelVxlan(lab, '172.31.0.2', '172.31.0.1');
+  const { network, host, guest, far } = lab;
+  for (const ns of [host, far]) network.ip(ns, 'link', 'set', 'under0', 'mtu', '1400');
+  const port = lab.join('vxlan', 'tun_id=0x4d,dst=172.31.0.2,ttl=64,tp_dst=4789,flags(csum|key)');
+  await ping(network, guest, '10.99.0.2', '-s', '1450');
+  assert.ok((await stream(network, guest, far, '10.99.0.2')) > 100_000);
+  const { txErrors } = lab.stats(port);
+  assert.equal(txErrors, 0);
+  lab.put('tun_id=0x4d,dst=172.31.0.2,ttl=64,tp_dst=4789,flags(df|key)', port);
+  const done = await network.run(guest, 'ping', ['-c', '1', '-W', '1', '-s', '1450', '10.99.0.2']);
+  assert.match(done.stdout, /100% packet loss/);
+  assert.ok(lab.stats(port).txErrors >= 1);
+});
+
+onLab('a UDP port that is taken is no tunnel port, and says by whom to find out', async (lab) => {
+  const { network, host, datapath } = lab;
+  const socket = network.start(host, process.execPath, [
+    '-e',
+    "require('dgram').createSocket('udp4').bind(4789, () => console.log('bound'))",
+  ]);
+  await saysOnStdout(socket, 'bound');
+  const spec = { type: 'vxlan', netns: network.path(host), options: new Map([['dst_port', '4789']]) };
+  assert.throws(() => datapath.portAdd({ name: 'vxlan_sys_4789', ...spec }), {
+    code: 'system-call',
+    message: /bind UDP port 4789: Address already in use/,
+  });
+  assert.throws(() => datapath.portAdd({ name: 'x', ...spec, options: new Map() }), {
+    code: 'bad-port-type',
+  });
+});
+
+onLab('datagrams that are no packets are counted, and nothing else', async (lab) => {
+  const { network, far } = lab;
+  const port = lab.join('vxlan', 'tun_id=0x4d,dst=172.31.0.2,ttl=64,tp_dst=4789,flags(key)');
+  const script =
+    "const s = require('dgram').createSocket('udp4'); const g = ['', '08', '0800000000004d00', 'ff00000000004d00' + '00'.repeat(60)]; " +
+    "let n = 0; for (const h of g) s.send(Buffer.from(h, 'hex'), 4789, '172.31.0.1', () => ++n === g.length && (console.log('sent'), s.close()))";
+  await network.run(far, process.execPath, ['-e', script]);
+  await lab.datapath.flush();
+  await ping(network, lab.host, '172.31.0.2');
+  await lab.datapath.flush();
+  const { rxErrors, rxPackets } = lab.stats(port);
+  assert.deepEqual({ rxErrors, rxPackets }, { rxErrors: 4, rxPackets: 0 });
 });

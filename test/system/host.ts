@@ -53,13 +53,15 @@ export class SwitchHost {
   readonly ns: string;
   readonly env: NodeJS.ProcessEnv;
   readonly #options: readonly string[];
+  readonly #stock: boolean;
   readonly #pids = new Map<Program, number>();
 
-  /** `options`: of the switch. */
-  constructor(network: Network, options: readonly string[] = []) {
+  /** `options`: of the switch. `stock`: with Open vSwitch's own daemons. */
+  constructor(network: Network, options: readonly string[] = [], { name = 'host', stock = false } = {}) {
     this.network = network;
     this.#options = options;
-    this.ns = network.namespace('host');
+    this.#stock = stock;
+    this.ns = network.namespace(name);
     this.dir = mkdtempSync(join(tmpdir(), 'weft-system-'));
     this.env = {
       OVS_RUNDIR: this.dir,
@@ -120,7 +122,7 @@ export class SwitchHost {
 
   async #start(program: Program, ...args: readonly string[]): Promise<void> {
     const common = ['--detach', '--no-chdir', '--pidfile', '--log-file'];
-    await this.must(join(ROOT, 'compat', program), ...args, ...common);
+    await this.must(this.#stock ? program : join(ROOT, 'compat', program), ...args, ...common);
     this.#pids.set(program, this.#readPid(program));
   }
 
