@@ -1,6 +1,7 @@
 /** Packet formats: each protocol's header as a small value, and whole packets as lists of them. */
 export * from './address.ts';
 export * from './arp.ts';
+export * from './bfd.ts';
 export * from './bytes.ts';
 export * from './checksum.ts';
 export * from './crc32c.ts';

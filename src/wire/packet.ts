@@ -1,4 +1,5 @@
 import { ARP_LENGTH, type Arp, emitArp, parseArp } from './arp.ts';
+import { BFD_PORT, type Bfd, bfdLength, emitBfd, parseBfd } from './bfd.ts';
 import { put16, put32 } from './bytes.ts';
 import { addBytes, checksum, finish, pseudoHeader } from './checksum.ts';
 import { crc32c, sctpChecksumWord } from './crc32c.ts';
@@ -97,7 +98,8 @@ export type Layer =
   | Gre
   | Vxlan
   | Geneve
-  | Dhcp;
+  | Dhcp
+  | Bfd;
 
 export interface Dissection {
   readonly layers: readonly Layer[];
@@ -172,6 +174,7 @@ function byProtocol(protocol: number): Next {
 function byUdpPort(udp: Udp): Next {
   if (udp.dstPort === VXLAN_PORT) return { kind: 'vxlan', hint: 0 };
   if (udp.dstPort === GENEVE_PORT) return { kind: 'geneve', hint: 0 };
+  if (udp.dstPort === BFD_PORT) return { kind: 'bfd', hint: 0 };
   const dhcp = [DHCP_SERVER_PORT, DHCP_CLIENT_PORT];
   if (dhcp.includes(udp.dstPort) && dhcp.includes(udp.srcPort)) return { kind: 'dhcp', hint: 0 };
   return PAYLOAD;
@@ -260,6 +263,8 @@ function parseLayer(next: Next, b: Uint8Array, at: number, end: number): Parsed<
       return parseGeneve(b, at, end);
     case 'dhcp':
       return parseDhcp(b, at, end);
+    case 'bfd':
+      return parseBfd(b, at, end);
     case 'payload':
       return new Malformed('payload', 'has no header', at);
   }
@@ -268,7 +273,7 @@ function parseLayer(next: Next, b: Uint8Array, at: number, end: number): Parsed<
 /**
  * Takes a packet apart, as far as it is well-formed. Padding behind IP and 802.3 payloads is left out.
  * @param options.first the outermost header (default: Ethernet); `tunnels`: look into UDP's payload (VXLAN,
- *   Geneve, DHCP) and into GRE's
+ *   Geneve, DHCP, BFD) and into GRE's
  */
 export function dissectPacket(
   b: Uint8Array,
@@ -334,6 +339,8 @@ function headerLength(value: Layer): number {
       return geneveLength(value);
     case 'dhcp':
       return dhcpLength(value);
+    case 'bfd':
+      return bfdLength(value);
   }
 }
 
@@ -459,6 +466,9 @@ function emitLayer(value: Layer, next: Layer | undefined, b: Uint8Array, at: num
       return;
     case 'dhcp':
       emitDhcp(value, b, at);
+      return;
+    case 'bfd':
+      emitBfd(value, b, at);
       return;
   }
 }
