@@ -2,6 +2,7 @@ import type { CommandRegistry } from '../../base/command.ts';
 import { WeftError } from '../../base/errors.ts';
 import type { Logger } from '../../base/log.ts';
 import { formatFlowStats } from '../../openflow/text/flow.ts';
+import { bfdSetForwarding, bfdShow } from '../../switch/appctl/bfd.ts';
 import { dpifDumpFlows, dpifShow, upcallShow } from '../../switch/appctl/datapath.ts';
 import { fdbAdd, fdbDelete, fdbFlush, fdbShow, fdbStats, fdbStatsClear } from '../../switch/appctl/fdb.ts';
 import { trace, tracePacketOut } from '../../switch/appctl/trace.ts';
@@ -74,6 +75,11 @@ export function registerSwitchCommands(commands: CommandRegistry, target: Comman
   add('fdb/del', 'bridge vlan mac', 3, 3, (args) => fdbDelete(vswitch, args));
   add('fdb/stats-show', 'bridge', 1, 1, ([name]) => fdbStats(vswitch, name));
   add('fdb/stats-clear', '[bridge]', 0, 1, ([name]) => fdbStatsClear(vswitch, name));
+
+  add('bfd/show', '[interface]', 0, 1, ([name]) => bfdShow(vswitch.monitors, name));
+  add('bfd/set-forwarding', '[interface] normal|false|true', 1, 2, (args) =>
+    bfdSetForwarding(vswitch.monitors, args),
+  );
 
   add('upcall/show', '', 0, 0, () => upcallShow(vswitch));
   add('upcall/set-flow-limit', 'flow-limit-number', 1, 1, ([text]) => {

@@ -82,6 +82,7 @@ export async function startSwitch(daemon: Daemon, connector: Connector): Promise
     log,
     lock: 'ovs_vswitchd',
     defer: (fn) => void setImmediate(fn),
+    random: Math.random,
     counters: daemon.coverage,
     datapaths,
     host: {

@@ -1,6 +1,7 @@
 import { WeftError } from '../../base/errors.ts';
 import type { ModuleLog } from '../../base/log.ts';
 import { OFPP_LOCAL, PS_LINK_DOWN, PS_LIVE } from '../../openflow/constants.ts';
+import type { BfdMonitors } from '../bfd/monitors.ts';
 import type { OpenFlowSide } from '../conn/types.ts';
 import type { NetDevice } from '../device/device.ts';
 import type { Ofproto } from '../ofproto/ofproto.ts';
@@ -44,6 +45,7 @@ export class Bridge {
   readonly #numbers: PortNumbers;
   /** What was wrong with an interface's options when they were last looked at. */
   readonly #refused = new Map<string, string>();
+  readonly #monitors: BfdMonitors;
 
   constructor(options: {
     config: BridgeConfig;
@@ -52,6 +54,7 @@ export class Bridge {
     openflow: OpenFlowSide;
     log: ModuleLog;
     numbers: PortNumbers;
+    monitors: BfdMonitors;
   }) {
     this.name = options.config.name;
     this.config = options.config;
@@ -60,6 +63,7 @@ export class Bridge {
     this.openflow = options.openflow;
     this.#log = options.log;
     this.#numbers = options.numbers;
+    this.#monitors = options.monitors;
   }
 
   interfaces(): IterableIterator<LiveInterface> {
@@ -137,12 +141,19 @@ export class Bridge {
 
   /** Reads what devices say of themselves; tells controllers what changed. */
   refreshDevices(): void {
-    for (const live of this.#interfaces.values()) {
-      if (live.port !== null && this.#readDevice(live)) {
-        this.openflow.portModified(live.port);
-        this.ofproto.portChanged(live.port);
-      }
-    }
+    for (const live of this.#interfaces.values()) this.#refresh(live);
+  }
+
+  /** The same for one port. */
+  refreshPort(port: OfPort): void {
+    const live = this.#interfaces.get(port.name);
+    if (live?.port === port) this.#refresh(live);
+  }
+
+  #refresh(live: LiveInterface): void {
+    if (live.port === null || !this.#readDevice(live)) return;
+    this.openflow.portModified(live.port);
+    this.ofproto.portChanged(live.port);
   }
 
   /** Ends one port, whatever the configuration says. */
@@ -229,6 +240,7 @@ export class Bridge {
     live.port.details = live.device?.details ?? null;
     // The bridge's own and other internal devices are for the host's administrator to bring up.
     if (config.type !== 'internal') live.device?.setAdminUp(true);
+    this.#monitors.configure(live.port, config.bfd);
     this.#readDevice(live);
     this.ofproto.addPort(live.port);
     if (dpPort !== null && tunnel === null) this.backer.slowPath.attachPort(dpPort, live.port);
@@ -250,6 +262,7 @@ export class Bridge {
     this.#interfaces.delete(live.config.name);
     const { port } = live;
     if (port !== null) {
+      this.#monitors.remove(port);
       const { bundle } = port;
       if (bundle !== null) {
         this.ofproto.leaveBundle(port);
@@ -328,6 +341,7 @@ export class Bridge {
 
   #configureDevice(live: LiveInterface): void {
     const { device, config, port } = live;
+    if (port !== null) this.#monitors.configure(port, config.bfd);
     if (device === null || port === null) return;
     const mac = config.mac === null ? null : parseMac(config.mac);
     if (mac !== null && config.type === 'internal' && !config.local) device.setMac(mac);
@@ -349,8 +363,9 @@ export class Bridge {
       port.adminUp = device.adminUp;
       port.linkUp = device.carrier;
     }
-    const up = port.linkUp;
-    port.state = (port.state & ~(PS_LINK_DOWN | PS_LIVE)) | (up ? PS_LIVE : PS_LINK_DOWN);
+    const carries = port.linkUp && (port.monitor?.forwarding ?? true);
+    port.state &= ~(PS_LINK_DOWN | PS_LIVE);
+    port.state |= (port.linkUp ? 0 : PS_LINK_DOWN) | (carries ? PS_LIVE : 0);
     return before !== `${port.mac}|${port.mtu}|${port.adminUp}|${port.linkUp}|${port.state}`;
   }
 }

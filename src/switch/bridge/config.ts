@@ -20,6 +20,7 @@ export interface InterfaceConfig {
   /** Number that it had before, to be kept if possible. */
   readonly ofportHint: number | null;
   readonly options: ReadonlyMap<string, string>;
+  readonly bfd: ReadonlyMap<string, string>;
   readonly mac: string | null;
   readonly mtuRequest: number | null;
   /** The bridge's own port (OFPP_LOCAL). */
@@ -140,6 +141,7 @@ function readInterface(bridge: string, row: Row<'Interface'>): InterfaceConfig {
     ofportRequest: row.ofport_request,
     ofportHint: row.ofport !== null && row.ofport > 0 ? row.ofport : null,
     options: row.options,
+    bfd: row.bfd,
     mac: row.mac,
     mtuRequest: row.mtu_request,
     local,
@@ -161,6 +163,7 @@ function localPort(bridge: string): PortConfig {
         ofportRequest: null,
         ofportHint: null,
         options: new Map(),
+        bfd: new Map(),
         mac: null,
         mtuRequest: null,
         local: true,

@@ -3,10 +3,12 @@ import type { Counters } from '../../base/coverage.ts';
 import type { Logger, ModuleLog } from '../../base/log.ts';
 import { N_VLANS } from '../../flow/layout.ts';
 import type { Client, OpenVSwitchSchema } from '../../ovsdb/index.ts';
+import { BfdMonitors, type MonitorPacket } from '../bfd/monitors.ts';
 import type { OpenFlowConfig, OpenFlowSide } from '../conn/types.ts';
 import type { MacEntry } from '../ofproto/mac-table.ts';
 import { Ofproto } from '../ofproto/ofproto.ts';
 import type { OfPort } from '../ofproto/port.ts';
+import { PreparedPacketOut } from '../upcall/packet-out.ts';
 import { SlowPath } from '../upcall/slow-path.ts';
 import { RecircIds } from '../xlate/frozen.ts';
 import type { Backer, DatapathProvider } from './backer.ts';
@@ -29,6 +31,8 @@ export interface SwitchOptions {
   readonly clock: Clock;
   readonly log: Logger;
   readonly defer: (fn: () => void) => void;
+  /** From 0 up to 1. */
+  readonly random: () => number;
   /** A lock of the database that must be held to act: one switch a database. None: act always. */
   readonly lock?: string;
   readonly counters?: Counters;
@@ -51,6 +55,7 @@ const EXPIRE_INTERVAL_MS = 1000;
  * waits for.
  */
 export class Switch implements StatusSource {
+  readonly monitors: BfdMonitors;
   readonly #options: SwitchOptions;
   readonly #log: ModuleLog;
   readonly #backers = new Map<string, Backer>();
@@ -58,6 +63,8 @@ export class Switch implements StatusSource {
   readonly #failed = new Map<string, string>();
   readonly #status: StatusWriter;
   readonly #timers: Timer[] = [];
+  /** Ports whose monitors have news. */
+  readonly #changedPorts = new Set<OfPort>();
   #scheduled = false;
   #closed = false;
   #configured = false;
@@ -68,6 +75,14 @@ export class Switch implements StatusSource {
     this.#options = options;
     this.#log = options.log.module('bridge');
     this.#status = new StatusWriter(options.client, this, options.clock, options.log.module('bridge'));
+    this.monitors = new BfdMonitors({
+      clock: options.clock,
+      log: options.log,
+      random: options.random,
+      send: (port, packet) => this.#sendFromMonitor(port, packet),
+      rxPackets: (port) => this.#rxPackets(port),
+      onChange: (port) => this.#monitorChanged(port),
+    });
     options.client.onChange(() => this.#schedule());
     if (options.lock !== undefined) {
       options.client.onLock((held) => this.#lockChanged(held));
@@ -109,6 +124,10 @@ export class Switch implements StatusSource {
 
   backer(type: string): Backer | undefined {
     return this.#backers.get(type);
+  }
+
+  bfdStatus(port: OfPort): ReadonlyMap<string, string> {
+    return this.monitors.status(port);
   }
 
   /** Why a bridge that the database asks for isn't there. */
@@ -241,6 +260,7 @@ export class Switch implements StatusSource {
       openflow,
       log: this.#log,
       numbers: new PortNumbers(this.#options.clock),
+      monitors: this.monitors,
     });
     this.#bridges.set(config.name, bridge);
     return bridge;
@@ -399,6 +419,36 @@ export class Switch implements StatusSource {
         port.ofproto.portChanged(port);
       }
     }
+  }
+
+  // --- Monitors -------------------------------------------------------------------------------------
+
+  #rxPackets(port: OfPort): number {
+    const datapath = this.#bridges.get(port.ofproto.name)?.backer.datapath;
+    if (port.dpPort === null || port.tunnel !== null || datapath === undefined)
+      return port.counters.rxPackets;
+    return datapath.portStats(port.dpPort).rxPackets;
+  }
+
+  #sendFromMonitor({ ofproto }: OfPort, { frame, flow, actions }: MonitorPacket): void {
+    const slowPath = this.#bridges.get(ofproto.name)?.backer.slowPath;
+    if (slowPath === undefined) return;
+    const { version } = ofproto;
+    new PreparedPacketOut(slowPath, { ofproto, packet: frame, flow, actions, version }).send();
+  }
+
+  /** Not at once: the news may have come with a packet that is still being translated. */
+  #monitorChanged(port: OfPort): void {
+    const waiting = this.#changedPorts.size > 0;
+    this.#changedPorts.add(port);
+    if (waiting) return;
+    this.#options.defer(() => {
+      const ports = [...this.#changedPorts];
+      this.#changedPorts.clear();
+      if (this.#closed) return;
+      for (const changed of ports) this.#bridges.get(changed.ofproto.name)?.refreshPort(changed);
+      if (this.#mayAct) this.#status.writeAll();
+    });
   }
 
   // --- Periodic work --------------------------------------------------------------------------------

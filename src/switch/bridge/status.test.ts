@@ -47,6 +47,7 @@ test('cur_cfg is that of the configuration which was applied, whatever has been 
       bridges: () => [][Symbol.iterator](),
       datapathId: () => 0n,
       failure: () => undefined,
+      bfdStatus: () => new Map(),
     };
     const status = new StatusWriter(client, source, clock, nullLogger.module('test'));
     const root = () => client.replica.table('Open_vSwitch').only();

@@ -2,6 +2,7 @@ import type { Clock } from '../../base/clock.ts';
 import type { ModuleLog } from '../../base/log.ts';
 import { OFPP_LOCAL } from '../../openflow/constants.ts';
 import type { Client, OpenVSwitchSchema, Transaction, ValuesOf } from '../../ovsdb/index.ts';
+import type { OfPort } from '../ofproto/port.ts';
 import type { Bridge, LiveInterface } from './bridge.ts';
 import type { HostFacts } from './manager.ts';
 
@@ -15,6 +16,7 @@ export interface StatusSource {
   bridges(): IterableIterator<Bridge>;
   datapathId(bridge: Bridge): bigint;
   failure(bridge: string): string | undefined;
+  bfdStatus(port: OfPort): ReadonlyMap<string, string>;
 }
 
 type Txn = Transaction<OpenVSwitchSchema>;
@@ -157,6 +159,8 @@ export class StatusWriter {
     if (row.link_resets !== resets) values.link_resets = resets;
     const status = device?.status ?? new Map<string, string>();
     if (!sameMap(row.status, status)) values.status = status;
+    const bfd = port === null ? new Map<string, string>() : this.#source.bfdStatus(port);
+    if (!sameMap(row.bfd_status, bfd)) values.bfd_status = bfd;
     if (this.#withStatistics && port !== null) {
       const statistics = statisticsOf(bridge, live);
       if (!sameMap(row.statistics, statistics)) values.statistics = statistics;

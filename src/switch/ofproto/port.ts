@@ -1,3 +1,5 @@
+import type { SlowPathReason } from '../../datapath/types.ts';
+import type { Flow } from '../../flow/layout.ts';
 import { PC_NO_FLOOD } from '../../openflow/constants.ts';
 import type { TunnelConfig } from '../tunnel/config.ts';
 import type { Ofproto } from './ofproto.ts';
@@ -29,6 +31,19 @@ export interface PortDetails {
   readonly countsErrors: boolean;
 }
 
+/** What watches a port's link by packets of its own, which the bridge doesn't see. */
+export interface LinkMonitor {
+  readonly reason: SlowPathReason;
+  /** Whether the port may carry traffic. */
+  readonly forwarding: boolean;
+  /** Whether a packet that came in is for it. The bits of `flow` that this depends on are added to `wc`. */
+  takes(flow: Flow, wc: Flow): boolean;
+  /** Takes such a packet, which is valid during the call only. */
+  receive(packet: Uint8Array, flow: Flow): void;
+  /** Packets, of whatever kind, have come in. */
+  traffic(): void;
+}
+
 /**
  * One OpenFlow port of one bridge. `dpPort` is the datapath's number for it, or null where the
  * datapath has none (patch ports).
@@ -51,6 +66,7 @@ export class OfPort {
   linkUp = true;
   bundle: Bundle | null = null;
   details: PortDetails | null = null;
+  monitor: LinkMonitor | null = null;
   /** Patch port's other end, if that exists. */
   peer: OfPort | null = null;
   /** What makes it a tunnel; null: it is none. Its datapath port is shared with other tunnels. */

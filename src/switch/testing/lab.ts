@@ -49,6 +49,7 @@ export class SwitchLab {
       clock,
       log: nullLogger,
       defer: (fn) => void setImmediate(fn),
+      random: () => 0.5,
       datapaths: {
         types: ['dummy'],
         interfaceTypes: ['dummy', 'internal', 'patch'],

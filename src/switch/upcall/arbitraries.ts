@@ -1,10 +1,14 @@
 import fc from 'fast-check';
+import { nullLogger } from '../../base/log.ts';
 import { composePacket } from '../../datapath/packet/compose.ts';
 import { extractFlow } from '../../datapath/packet/extract.ts';
 import { Packet } from '../../datapath/packet/packet.ts';
 import { type Flow, newFlow, VLAN_CFI, W_IN_PORT, W_VLAN } from '../../flow/layout.ts';
 import { parseMatch } from '../../flow/match-parse.ts';
-import type { BundleSettings } from '../ofproto/port.ts';
+import { PortBfd } from '../bfd/port-bfd.ts';
+import { BfdSession } from '../bfd/session.ts';
+import { readBfdSettings } from '../bfd/settings.ts';
+import type { BundleSettings, OfPort } from '../ofproto/port.ts';
 import type { TestBridge, World } from '../testing/world.ts';
 import type { Megaflow } from './megaflow.ts';
 
@@ -164,6 +168,9 @@ const l3 = fc.oneof(
       const l4 = frag === ',ip_frag=later' ? '' : `,tp_src=${a},tp_dst=${b}`;
       return `${proto},nw_src=${src},nw_dst=${dst},nw_ttl=${ttl},nw_tos=${tos}${frag}${l4}`;
     }),
+  pick('10.0.0.9,tp_dst=3784', '10.0.0.2,tp_dst=3784', '10.0.0.9,tp_dst=3785').map(
+    (end) => `udp,nw_src=10.0.0.1,nw_ttl=255,tp_src=50000,nw_dst=${end}`,
+  ),
   pick('tcp,nw_src=10.0.0.1,nw_dst=10.0.0.2,nw_ttl=9,tcp_flags=syn', 'tcp,nw_ttl=9,tcp_flags=fin|psh'),
   pick('icmp,nw_src=10.0.0.1,nw_ttl=3,icmp_type=8,icmp_code=0', 'icmp,nw_ttl=3,icmp_type=3,icmp_code=1'),
   pick('arp,arp_op=1,arp_spa=10.0.0.1,arp_tpa=10.0.0.1', 'arp,arp_op=2,arp_spa=10.0.0.3,arp_tpa=10.0.0.2'),
@@ -182,6 +189,31 @@ export const packetText = fc
   .map(([src, dst, vlan, rest]) =>
     [`dl_src=${src}`, `dl_dst=${dst}`, vlan, rest].filter((s) => s !== '').join(','),
   );
+
+/** What a port's `bfd` column may say; null: nothing. */
+export const bfdColumn = fc.oneof(
+  fc.constant(null),
+  pick<Record<string, string>>({}, { bfd_src_ip: '10.0.0.9' }, { bfd_remote_dst_mac: MACS[1] }),
+);
+
+/** Starts a session on a port that sends nothing. */
+export function watch(port: OfPort, column: Readonly<Record<string, string>> | null): void {
+  const read = new Map(Object.entries({ enable: 'true', ...column }));
+  const settings = column === null ? null : readBfdSettings(read, () => {});
+  if (settings === null) return;
+  const session = new BfdSession({
+    name: port.name,
+    discriminator: port.ofPort,
+    settings,
+    clock: port.ofproto.clock,
+    random: () => 0.5,
+    send: () => {},
+    rxPackets: () => 0,
+    onChange: () => {},
+    log: nullLogger.module('bfd'),
+  });
+  port.monitor = new PortBfd(session, settings, read);
+}
 
 export const inPort = pick(1, 2, 3);
 

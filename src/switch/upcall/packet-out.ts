@@ -82,7 +82,7 @@ export class PreparedPacketOut {
     const key = toDatapathKey(this.#ofproto, flow);
     const { actions } = this.#out;
     if (actions.length > 0) this.#slowPath.datapath.execute({ packet: this.#packet, flow: key, actions });
-    this.#ofproto.clock.after(RELEASE_MS, () => this.drop());
+    if (this.#out.recircs.length > 0) this.#ofproto.clock.after(RELEASE_MS, () => this.drop());
   }
 
   /** Gives back what it holds, instead of sending it. */

@@ -28,6 +28,7 @@ function applyEntry(entry: CacheEntry, stats: TrafficStats): void {
       if (entry.direction === 'rx') {
         counters.rxPackets += stats.packets;
         counters.rxBytes += stats.bytes;
+        entry.port.monitor?.traffic();
       } else {
         counters.txPackets += stats.packets;
         counters.txBytes += stats.bytes;

@@ -6,7 +6,19 @@ import { W_IN_PORT, W_TCP_FLAGS } from '../../flow/layout.ts';
 import type { BundleSettings } from '../ofproto/port.ts';
 import { type TestBridge, World } from '../testing/world.ts';
 import { translate } from '../xlate/translate.ts';
-import { addIfValid, covered, inPort, keyOf, packetText, pick, rule, send, settings } from './arbitraries.ts';
+import {
+  addIfValid,
+  bfdColumn,
+  covered,
+  inPort,
+  keyOf,
+  packetText,
+  pick,
+  rule,
+  send,
+  settings,
+  watch,
+} from './arbitraries.ts';
 
 /*
  * The promise that all forwarding stands on: whatever packet a megaflow covers, the whole pipeline would
@@ -18,6 +30,7 @@ interface Case {
   readonly rules: readonly string[];
   readonly peerRules: readonly string[];
   readonly ports: readonly Partial<BundleSettings>[];
+  readonly monitors: readonly (Readonly<Record<string, string>> | null)[];
   readonly vlanLimit: number;
   readonly warmUp: readonly (readonly [number, string])[];
   readonly first: readonly [number, string];
@@ -28,6 +41,7 @@ const cases: fc.Arbitrary<Case> = fc.record({
   rules: fc.array(rule, { minLength: 1, maxLength: 12 }),
   peerRules: fc.array(rule, { maxLength: 4 }),
   ports: fc.array(settings, { minLength: 6, maxLength: 6 }),
+  monitors: fc.array(bfdColumn, { minLength: 4, maxLength: 4 }),
   vlanLimit: pick(1, 2),
   warmUp: fc.array(fc.tuple(inPort, packetText), { maxLength: 3 }),
   first: fc.tuple(inPort, packetText),
@@ -41,7 +55,11 @@ function build(c: Case): { world: World; bridge: TestBridge } {
   const peer = world.bridge('br1');
   for (const n of [1, 2, 3]) bridge.addPort(n, c.ports[n - 1]);
   peer.addPort(1, c.ports[3]);
-  world.join(bridge.addPatch(9, c.ports[4]), peer.addPatch(2, c.ports[5]));
+  const far = peer.addPatch(2, c.ports[5]);
+  world.join(bridge.addPatch(9, c.ports[4]), far);
+  [...bridge.ofproto.ports().slice(0, 3), far].forEach((port, i) => {
+    watch(port, c.monitors[i]);
+  });
   for (const line of c.rules) addIfValid(bridge, line);
   for (const line of c.peerRules) addIfValid(peer, line);
   peer.addFlow('table=0,priority=0,actions=NORMAL');
@@ -51,6 +69,7 @@ function build(c: Case): { world: World; bridge: TestBridge } {
 
 test('every packet that a megaflow covers is dealt with as the whole pipeline would', () => {
   let checked = 0;
+  let taken = 0;
   fc.assert(
     fc.property(cases, (c) => {
       const { world, bridge } = build(c);
@@ -73,6 +92,9 @@ test('every packet that a megaflow covers is dealt with as the whole pipeline wo
             cache: [],
           });
           checked++;
+          if (out.slow.has('bfd')) taken++;
+          const slow = formatActions(megaflow.actions).includes('slow_path');
+          assert.equal(out.slow.size > 0, slow, 'who does it: the datapath, or the slow path');
           assert.equal(
             formatActions(out.actions),
             formatActions(megaflow.translated),
@@ -84,4 +106,5 @@ test('every packet that a megaflow covers is dealt with as the whole pipeline wo
     { numRuns: Number(process.env.SOUNDNESS_RUNS ?? 400) },
   );
   assert.ok(checked > 200, `only ${checked} packets were held against a megaflow`);
+  assert.ok(taken > 5, `only ${taken} packets were for a port's monitor`);
 });

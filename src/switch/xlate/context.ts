@@ -1,4 +1,4 @@
-import type { DpAction } from '../../datapath/types.ts';
+import type { DpAction, SlowPathReason } from '../../datapath/types.ts';
 import {
   FLOW_WORDS,
   type Flow,
@@ -88,7 +88,7 @@ export class XlateContext {
   actions: DpAction[] = [];
   readonly recircs: number[] = [];
   slow = false;
-  readonly slowReasons = new Set<'action' | 'controller'>();
+  readonly slowReasons = new Set<SlowPathReason>();
   error: XlateError = 'ok';
 
   rule: Rule | null;
@@ -239,7 +239,7 @@ export class XlateContext {
     if (commitActions(flow, base, wc, actions, wasMpls) === 'slow') this.needSlow('action');
   }
 
-  needSlow(reason: 'action' | 'controller'): void {
+  needSlow(reason: SlowPathReason): void {
     this.slow = true;
     this.slowReasons.add(reason);
   }

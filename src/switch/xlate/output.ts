@@ -22,6 +22,7 @@ import { setTos } from './bits.ts';
 import { cloneActions } from './clone.ts';
 import type { XlateContext } from './context.ts';
 import { finishFreezing } from './freeze.ts';
+import { takenByMonitor } from './special.ts';
 import { tableAction } from './table.ts';
 import { tunnelOutput } from './tunnel.ts';
 
@@ -130,8 +131,7 @@ function patchOutput(ctx: XlateContext, from: OfPort, to: OfPort, last: boolean)
   ctx.enterBridge();
   const node = ctx.report('bridge', () => `bridge("${to.ofproto.name}")`);
   ctx.below(node, () => {
-    ctx.port(to.ofPort);
-    if (!mayReceive(to)) return;
+    if (takenByMonitor(ctx) || !mayReceive(to)) return;
     tableAction(ctx, {
       inPort: to.ofPort,
       table: 0,
@@ -164,6 +164,7 @@ function patchOutput(ctx: XlateContext, from: OfPort, to: OfPort, last: boolean)
     from.counters.txBytes += stats.bytes;
     to.counters.rxPackets += stats.packets;
     to.counters.rxBytes += stats.bytes;
+    to.monitor?.traffic();
   }
   ctx.remember({ type: 'port', port: from, direction: 'tx' });
   ctx.remember({ type: 'port', port: to, direction: 'rx' });

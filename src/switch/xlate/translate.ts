@@ -1,6 +1,7 @@
 import type { DpAction, SlowPathReason } from '../../datapath/types.ts';
 import { CS_TRACKED, W_ACTSET_OUTPUT, W_CT_STATE, W_RECIRC_ID } from '../../flow/layout.ts';
 import { OFPP_UNSET } from '../../openflow/constants.ts';
+import type { OfPort } from '../ofproto/port.ts';
 import { runActionSet, writeActions } from './action-set.ts';
 import { finishWildcards, startWildcards, XlateContext } from './context.ts';
 import { describeRule } from './describe.ts';
@@ -8,6 +9,7 @@ import { finishFreezing } from './freeze.ts';
 import { restoreMetadata } from './frozen.ts';
 import { mayReceive } from './output.ts';
 import { runActions } from './run-actions.ts';
+import { takenByMonitor } from './special.ts';
 import { creditRule } from './table.ts';
 import { countTunnel, receiveEcn } from './tunnel.ts';
 import { MAX_OUTPUTS, type XlateInput, type XlateOutput } from './types.ts';
@@ -101,12 +103,18 @@ function run(ctx: XlateContext): void {
       creditRule(ctx, ctx.rule);
       const rule = ctx.rule;
       const node = ctx.report('table', () => describeRule(ctx, rule, ctx.table));
-      ctx.below(node, () => runRoot(ctx, inPort === undefined || mayReceive(inPort), rule.actions));
+      ctx.below(node, () => runRoot(ctx, accepts(ctx, inPort), rule.actions));
       return;
     }
   }
   const list = actions ?? ctx.rule?.actions ?? [];
-  runRoot(ctx, inPort === undefined || mayReceive(inPort), list);
+  runRoot(ctx, accepts(ctx, inPort), list);
+}
+
+/** Whether the bridge gets to see the packet. What was looked at once is not looked at again when it comes back. */
+function accepts(ctx: XlateContext, inPort: OfPort | undefined): boolean {
+  if (ctx.input.frozen === undefined && takenByMonitor(ctx)) return false;
+  return inPort === undefined || mayReceive(inPort);
 }
 
 const OPTIONS_ERROR_TEXT = {

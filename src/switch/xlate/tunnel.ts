@@ -79,6 +79,7 @@ export function countTunnel(ctx: XlateContext, port: OfPort, direction: 'rx' | '
   if (stats !== undefined) {
     port.counters[`${direction}Packets`] += stats.packets;
     port.counters[`${direction}Bytes`] += stats.bytes;
+    if (direction === 'rx') port.monitor?.traffic();
   }
   ctx.remember({ type: 'port', port, direction });
 }
