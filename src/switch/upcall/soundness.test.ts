@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { formatActions, formatKey } from '../../datapath/text/index.ts';
-import { W_IN_PORT, W_TCP_FLAGS } from '../../flow/layout.ts';
+import { W_IN_PORT, W_TCP_FLAGS, W_VLAN } from '../../flow/layout.ts';
 import type { BundleSettings } from '../ofproto/port.ts';
 import { type TestBridge, World } from '../testing/world.ts';
 import { translate } from '../xlate/translate.ts';
@@ -107,4 +107,16 @@ test('every packet that a megaflow covers is dealt with as the whole pipeline wo
   );
   assert.ok(checked > 200, `only ${checked} packets were held against a megaflow`);
   assert.ok(taken > 5, `only ${taken} packets were for a port's monitor`);
+});
+
+test('a tag that is taken off and put on as it was is part of the match, whole', () => {
+  const world = new World();
+  const bridge = world.bridge('br0');
+  for (const n of [1, 2]) bridge.addPort(n);
+  bridge.addFlow('actions=strip_vlan,mod_vlan_vid:20,output:2');
+  send(world, bridge, [1, `dl_src=02:00:00:00:00:01,vlan_tci=0x1014,dl_type=0x1234`]);
+  const [megaflow] = world.slowPath.megaflows();
+  assert.equal(formatActions(megaflow.translated), `${bridge.ofproto.port(2)?.dpPort}`);
+  // With another priority the tag put on differs, and there is something to do.
+  assert.equal(megaflow.mask[W_VLAN], 0xffffffff);
 });

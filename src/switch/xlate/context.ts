@@ -239,6 +239,14 @@ export class XlateContext {
     if (commitActions(flow, base, wc, actions, wasMpls) === 'slow') this.needSlow('action');
   }
 
+  /**
+   * Before a tag is put on: where the packet came with one that was taken off since, it depends on all bits of
+   * that one whether anything is left to do.
+   */
+  seeTakenTag(): void {
+    if (!b.hasTag(this.flow, 0) && b.hasTag(this.input.flow, 0)) this.wc[W_VLAN] = 0xffffffff;
+  }
+
   needSlow(reason: SlowPathReason): void {
     this.slow = true;
     this.slowReasons.add(reason);

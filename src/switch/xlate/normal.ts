@@ -203,6 +203,7 @@ function outputNormal(ctx: XlateContext, bundle: Bundle, tags: readonly Tag[]): 
     const tci = out[i].vid | out[i].pcp;
     const keeps = i > 0 || settings.priorityTags === 'always';
     if (tci !== 0 || (keeps && out[i].tpid !== 0)) {
+      if (i === 0) ctx.seeTakenTag();
       b.setVlan(ctx.flow, i, out[i].tpid || b.ETH_TYPE_VLAN, tci | VLAN_CFI);
     } else {
       b.setVlan(ctx.flow, i, 0, 0);

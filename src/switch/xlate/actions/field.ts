@@ -1,4 +1,4 @@
-import type { Subfield } from '../../../flow/field.ts';
+import type { Field, Subfield } from '../../../flow/field.ts';
 import {
   getField,
   maskField,
@@ -10,7 +10,7 @@ import {
   writeSubfield,
 } from '../../../flow/field-access.ts';
 import { formatFieldText } from '../../../flow/field-text.ts';
-import { W_METADATA } from '../../../flow/layout.ts';
+import { W_METADATA, W_VLAN } from '../../../flow/layout.ts';
 import { prerequisitesMet } from '../../../flow/prerequisites.ts';
 import { formatSubfield } from '../../../flow/subfield-text.ts';
 import type { ActionOf } from '../../../openflow/actions/types.ts';
@@ -21,6 +21,7 @@ import type { Outcome } from './translator.ts';
 export function translateSetField(ctx: XlateContext, action: ActionOf<'set_field'>): Outcome {
   const { field, value, mask } = action;
   if (prerequisitesMet(field, ctx.flow, ctx.wc)) {
+    seeWritten(ctx, field);
     maskField(ctx.wc, field, mask);
     setFieldMasked(ctx.flow, field, value, mask);
   } else {
@@ -35,6 +36,7 @@ export function translateRegMove(ctx: XlateContext, action: ActionOf<'reg_move'>
   if (prerequisitesMet(dst.field, ctx.flow, ctx.wc) && prerequisitesMet(src.field, ctx.flow, ctx.wc)) {
     maskSubfield(ctx.wc, src);
     maskSubfield(ctx.wc, dst);
+    seeWritten(ctx, dst.field);
     writeSubfield(ctx.flow, dst, readSubfield(ctx.flow, src));
     reportSubfield(ctx, dst);
   }
@@ -47,7 +49,12 @@ export function translateRegMove(ctx: XlateContext, action: ActionOf<'reg_move'>
  */
 export function loadSubfield(ctx: XlateContext, dst: Subfield, value: bigint): void {
   maskSubfield(ctx.wc, dst);
+  seeWritten(ctx, dst.field);
   writeSubfield(ctx.flow, dst, value);
+}
+
+function seeWritten(ctx: XlateContext, field: Field): void {
+  if (field.offset >> 5 === W_VLAN) ctx.seeTakenTag();
 }
 
 export function reportSubfield(ctx: XlateContext, sf: Subfield): void {
@@ -84,6 +91,7 @@ export function translateStackPop(ctx: XlateContext, action: ActionOf<'stack_pop
   ctx.stackBytes -= Math.ceil(top.bits / 8) + 1;
   const { subfield } = action;
   seeField(ctx, subfield);
+  seeWritten(ctx, subfield.field);
   writeSubfield(ctx.flow, subfield, top.value & ((1n << BigInt(subfield.bits)) - 1n));
   reportSubfield(ctx, subfield);
   return 'next';

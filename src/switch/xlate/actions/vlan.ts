@@ -23,6 +23,7 @@ function setTci(ctx: XlateContext, mask: number, value: number, pushIfNeeded: bo
   const { flow, wc } = ctx;
   wc[W_VLAN] |= mask | VLAN_CFI;
   if (!b.hasTag(flow, 0) && !pushIfNeeded) return;
+  ctx.seeTakenTag();
   b.setVlan(
     flow,
     0,
@@ -53,6 +54,7 @@ export function translatePopVlan(ctx: XlateContext): Outcome {
 /** push_vlan: a new outer tag, its VID and PCP 0 until they are set. */
 export function translatePushVlan(ctx: XlateContext, action: ActionOf<'push_vlan'>): Outcome {
   const { flow, wc } = ctx;
+  ctx.seeTakenTag();
   wc.fill(0xffffffff, W_VLAN, W_VLAN + countTags(ctx));
   for (let i = N_VLANS - 1; i > 0; i--) flow[W_VLAN + i] = flow[W_VLAN + i - 1];
   b.setVlan(flow, 0, action.ethertype, VLAN_CFI);
