@@ -227,7 +227,18 @@ export class OpenFlowSwitch implements OpenFlowSide {
     }
   }
 
+  /** Whether misses go to controllers depends on who they are, and what they have asked for. */
+  #noteMisses(): void {
+    const wants = this.wantsPacketInOnMiss();
+    if (wants === this.#wantsMisses) return;
+    this.#wantsMisses = wants;
+    this.ofproto.tablesChanged();
+  }
+
+  #wantsMisses = false;
+
   #controllersChanged(): void {
+    this.#noteMisses();
     this.#failOpenFlow();
     this.#notify();
   }
@@ -332,6 +343,7 @@ export class OpenFlowSwitch implements OpenFlowSide {
 
   expire(): void {
     this.flows.expire();
+    this.#noteMisses();
     this.#expireUnfinished();
     this.#failOpenFlow();
   }
@@ -407,5 +419,6 @@ export class OpenFlowSwitch implements OpenFlowSide {
       wanted === 0 ? now : now === 0 ? wanted : Math.min(now, wanted);
     rule.idleTimeout = shorten(rule.idleTimeout, idle);
     rule.hardTimeout = shorten(rule.hardTimeout, hard);
+    this.flows.timeoutsChanged(rule);
   }
 }

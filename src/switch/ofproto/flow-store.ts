@@ -17,8 +17,8 @@ import {
 } from '../../openflow/constants.ts';
 import { OfError } from '../../openflow/errors.ts';
 import type { FlowModFields } from '../../openflow/messages/flow-mod.ts';
-import { chooseVictim } from './eviction.ts';
 import { FlowTable } from './flow-table.ts';
+import { FlowTimeouts } from './flow-timeouts.ts';
 import { INTERNAL_TABLE, N_TABLES, type Ofproto } from './ofproto.ts';
 import { Rule } from './rule.ts';
 
@@ -60,6 +60,7 @@ export class FlowStore {
   readonly #onEvents: (events: readonly FlowEvent[]) => void;
   readonly #byGroup = new Map<number, Set<Rule>>();
   readonly #byMeter = new Map<number, Set<Rule>>();
+  readonly #timeouts = new FlowTimeouts();
   #open: FlowTransaction | null = null;
   #count = 0;
 
@@ -145,6 +146,7 @@ export class FlowStore {
     table.count++;
     if (rule.isHidden) table.hidden++;
     this.#count++;
+    this.#timeouts.add(rule);
     for (const group of rule.groups) addTo(this.#byGroup, group, rule);
     if (rule.meter !== null) addTo(this.#byMeter, rule.meter, rule);
   }
@@ -155,6 +157,7 @@ export class FlowStore {
     table.count--;
     if (rule.isHidden) table.hidden--;
     this.#count--;
+    this.#timeouts.remove(rule);
     for (const group of rule.groups) removeFrom(this.#byGroup, group, rule);
     if (rule.meter !== null) removeFrom(this.#byMeter, rule.meter, rule);
   }
@@ -183,7 +186,7 @@ export class FlowStore {
     if (table === undefined || !table.evicts || table.count <= table.limit) return;
     const txn = this.begin(null);
     while (table.count > table.limit) {
-      const victim = chooseVictim(table, txn.version, this.#clock.now());
+      const victim = table.victim(txn.version);
       if (victim === null) break;
       txn.remove(victim, OFPRR_EVICTION);
     }
@@ -192,22 +195,18 @@ export class FlowStore {
 
   /** Removes flows whose time is up. */
   expire(): void {
-    const now = this.#clock.now();
-    const idle: Rule[] = [];
-    const hard: Rule[] = [];
-    for (const table of this.#tables.values()) {
-      for (const rule of table.rules(this.ofproto.version)) {
-        if (rule.hardTimeout > 0 && now >= rule.modified + rule.hardTimeout * 1000) hard.push(rule);
-        else if (
-          rule.idleTimeout > 0 &&
-          now >= Math.max(rule.used, rule.modified) + rule.idleTimeout * 1000
-        ) {
-          idle.push(rule);
-        }
-      }
-    }
+    const { hard, idle } = this.#timeouts.due(this.#clock.now());
     this.remove(hard, OFPRR_HARD_TIMEOUT);
     this.remove(idle, OFPRR_IDLE_TIMEOUT);
+  }
+
+  /** A rule's timeouts are others than when it came. */
+  timeoutsChanged(rule: Rule): void {
+    const table = this.#tables.get(rule.table);
+    // It may have gone since the packet met it that changes them.
+    if (table === undefined || !rule.inserted || !rule.isVisibleIn(this.ofproto.version)) return;
+    this.#timeouts.add(rule);
+    table.timeoutsChanged(rule);
   }
 
   /** Removes all flows; hidden ones stay unless told. */
@@ -383,7 +382,7 @@ export class FlowTransaction {
     if (this.#store.full)
       throw new OfError('OFPFMFC_TABLE_FULL', `the bridge has ${this.#store.count} flows, no more fit`);
     while (table.count >= table.limit) {
-      const victim = table.evicts ? chooseVictim(table, this.version, this.#store.clock.now()) : null;
+      const victim = table.victim(this.version);
       if (victim === null) {
         throw new OfError(
           'OFPFMFC_TABLE_FULL',

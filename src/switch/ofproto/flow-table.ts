@@ -5,6 +5,7 @@ import type { Flow } from '../../flow/layout.ts';
 import { OFPTR_VACANCY_DOWN, OFPTR_VACANCY_UP } from '../../openflow/constants.ts';
 import type { TableConfig, TableMiss } from '../../openflow/messages/table.ts';
 import type { TableSettings } from '../conn/types.ts';
+import { EvictionGroups } from './eviction.ts';
 import type { LookupTable } from './ofproto.ts';
 import type { Rule } from './rule.ts';
 
@@ -36,6 +37,7 @@ export class FlowTable implements LookupTable {
   /** Rules that the newest version sees, and those of them that controllers do not. */
   count = 0;
   hidden = 0;
+  #eviction: EvictionGroups | null = null;
 
   constructor(id: number) {
     this.id = id;
@@ -126,9 +128,31 @@ export class FlowTable implements LookupTable {
       this.byCookie.set(rule.cookie, rules);
     }
     rules.add(rule);
+    this.#eviction?.add(rule);
+  }
+
+  /** A rule's timeouts are others than when it came. */
+  timeoutsChanged(rule: Rule): void {
+    this.#eviction?.add(rule);
+  }
+
+  /**
+   * The flow that goes when room is wanted, of those in the newest version; null: none can. What it is chosen
+   * by is built when it is first needed, and anew where the policy has changed.
+   */
+  victim(version: number): Rule | null {
+    if (!this.evicts) return null;
+    const { evictByOpenFlow: byImportance, groups } = this;
+    const policy = this.#eviction?.policy;
+    if (this.#eviction === null || policy?.byImportance !== byImportance || policy.groups !== groups) {
+      this.#eviction = new EvictionGroups({ byImportance, groups });
+      for (const rule of this.rules(version)) this.#eviction.add(rule);
+    }
+    return this.#eviction.victim();
   }
 
   unindex(rule: Rule): void {
+    this.#eviction?.remove(rule);
     const rules = this.byCookie.get(rule.cookie);
     rules?.delete(rule);
     if (rules?.size === 0) this.byCookie.delete(rule.cookie);
