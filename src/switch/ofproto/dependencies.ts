@@ -135,12 +135,19 @@ function range(from: number, end: number): number[] {
   return Array.from({ length: end - from }, (_, i) => from + i);
 }
 
-/** What one translation depended on. */
-export class Dependencies {
+/** What a translation depended on, as it is kept. */
+export interface Noted {
   /** Tags other than tables'. */
+  readonly tags: readonly number[];
+  readonly tables: readonly number[];
+  /** Words that some table saw otherwise than they are in the packet's key. */
+  readonly rewritten: readonly number[];
+}
+
+/** What one translation depends on, while it runs. */
+export class Dependencies implements Noted {
   readonly tags: number[] = [];
   readonly tables: number[] = [];
-  /** Words that some table saw otherwise than they are in the packet's key. */
   readonly rewritten: number[] = [];
 
   note(tag: number): void {
@@ -167,17 +174,22 @@ export class Dependencies {
   }
 }
 
-/**
- * Whether a rule could match, in some table that was asked, a packet of a megaflow: one that agrees with
- * `flow` (the key as the pipeline got it) on the bits of `mask`. True where that can't be told.
- */
-export function mayMatch(match: MiniMatch, flow: Flow, mask: Flow, rewritten: readonly number[]): boolean {
+/** Packets that agree with a key on the bits of a mask. */
+export interface Region {
+  readonly mask: Flow;
+  /** A word of the key, as the pipeline got it. */
+  word(word: number): number;
+}
+
+/** Whether a rule could match, in some table that was asked, a packet of a region. True where that can't be told. */
+export function mayMatch(match: MiniMatch, region: Region, rewritten: readonly number[]): boolean {
   const { words, masks } = match.mask;
   for (let i = 0; i < words.length; i++) {
     const word = words[i];
-    if (((match.values[i] ^ flow[word]) & masks[i] & mask[word]) === 0) continue;
+    const bits = masks[i] & region.mask[word];
+    if (bits === 0 || ((match.values[i] ^ region.word(word)) & bits) === 0) continue;
     if (!IS_COMPARED[word] || rewritten.includes(word)) continue;
-    if (word === W_VLAN && flow[W_VLAN + 1] !== 0) continue;
+    if (word === W_VLAN && region.word(W_VLAN + 1) !== 0) continue;
     return false;
   }
   return true;

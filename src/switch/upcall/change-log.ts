@@ -60,8 +60,7 @@ export class ChangeSet {
         const rules = this.#tables.get(tag);
         if (rules === undefined) continue;
         if (rules === null) return true;
-        const { flow, mask } = megaflow;
-        for (const rule of rules) if (mayMatch(rule, flow, mask, dependencies.rewritten)) return true;
+        for (const rule of rules) if (mayMatch(rule, megaflow, dependencies.rewritten)) return true;
       }
     }
     return false;

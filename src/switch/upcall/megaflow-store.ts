@@ -114,7 +114,8 @@ export class MegaflowStore {
     const { ofproto, ofPort } = origin;
     const flow = this.#translator.toOpenFlow(dpKey, ofPort);
     const now = this.#clock.now();
-    this.install(new Megaflow({ ofproto, dpKey, flow, mask, translation: null, actions, now }));
+    const { pool } = this.#translator;
+    this.install(new Megaflow({ ofproto, dpKey, flow, mask, translation: null, actions, now, pool }));
     return true;
   }
 

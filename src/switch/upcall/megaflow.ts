@@ -1,14 +1,15 @@
 import type { DpAction, MegaflowId } from '../../datapath/types.ts';
 import { type Flow, W_IN_PORT } from '../../flow/layout.ts';
-import type { Dependencies } from '../ofproto/dependencies.ts';
+import type { Noted } from '../ofproto/dependencies.ts';
 import type { Ofproto } from '../ofproto/ofproto.ts';
 import type { CacheEntry, XlateOutput } from '../xlate/types.ts';
+import type { FlowPool, PackedFlow } from './packed-flow.ts';
 
 /** A translation as megaflows keep it. */
 export interface Translation {
   readonly out: XlateOutput;
   readonly cache: readonly CacheEntry[];
-  readonly dependencies: Dependencies;
+  readonly dependencies: Noted;
   /** Number of the last change that it knows of. */
   readonly seq: number;
 }
@@ -22,21 +23,21 @@ export class Megaflow {
   /** Its place in the store. */
   index = -1;
   readonly ofproto: Ofproto;
+  /** Shared with others: not to be changed. */
   readonly mask: Flow;
-  /** Key of the packet that it was made for, all bits, as it is translated: with OpenFlow ports. */
-  readonly flow: Flow;
+  readonly #flow: PackedFlow;
   readonly dpPort: number;
   /** The datapath's key of that packet, where it differs in more than the port; null: it doesn't. */
-  readonly #dpKey: Flow | null;
+  readonly #dpKey: PackedFlow | null;
   actions: readonly DpAction[];
   /** Actions before a slow path took their place; the same array where none did. */
   translated: readonly DpAction[];
-  cache: readonly CacheEntry[];
-  recircs: readonly number[];
+  cache: readonly CacheEntry[] = [];
+  recircs: readonly number[] = [];
   /** What it depends on; null: unknown, so that it is translated again whenever it is looked at. */
-  dependencies: Dependencies | null;
+  dependencies: Noted | null = null;
   /** Number of the last change that it is known to be right after. */
-  validatedAt: number;
+  validatedAt = -1;
   /** Clock.now() ms. */
   readonly created: number;
   /** Counters as of the last push. */
@@ -56,37 +57,61 @@ export class Megaflow {
     readonly translation: Translation | null;
     readonly actions?: readonly DpAction[];
     readonly now: number;
+    readonly pool: FlowPool;
   }) {
     const { dpKey, flow, translation, actions = [] } = made;
     this.ofproto = made.ofproto;
-    this.mask = made.mask;
-    this.flow = flow;
+    const { pool } = made;
+    this.mask = pool.share(made.mask);
+    this.#flow = pool.pack(flow);
     this.dpPort = dpKey[W_IN_PORT];
-    this.#dpKey = dpKey.every((word, i) => word === flow[i] || i === W_IN_PORT) ? null : dpKey.slice();
+    this.#dpKey = differ(dpKey, flow) ? pool.pack(dpKey) : null;
     this.actions = translation === null ? actions : withSlowPath(translation.out);
-    this.translated = translation?.out.actions ?? actions;
-    this.cache = translation?.cache ?? [];
-    this.recircs = translation?.out.recircs ?? [];
-    this.dependencies = translation?.dependencies ?? null;
-    this.validatedAt = translation?.seq ?? -1;
+    this.translated = actions;
+    if (translation !== null) this.renew(translation, pool);
     this.created = made.now;
   }
 
-  /** Key of the packet that it was made for, all bits, as the datapath has it: what dumps show. */
+  /** Keeps what a translation says, but for the actions that the datapath has. */
+  renew({ out, cache, dependencies, seq }: Translation, pool: FlowPool): void {
+    this.translated = out.actions;
+    this.cache = cache.slice();
+    this.recircs = out.recircs;
+    this.dependencies = pool.keep(dependencies);
+    this.validatedAt = seq;
+  }
+
+  /** Key of the packet that it was made for, all bits, as it is translated: with OpenFlow ports. */
+  get flow(): Flow {
+    return this.#flow.unpack();
+  }
+
+  /** One word of that. */
+  word(word: number): number {
+    return this.#flow.word(word);
+  }
+
+  /** The same as the datapath has it: what dumps show. */
   get packetKey(): Flow {
-    if (this.#dpKey !== null) return this.#dpKey;
-    const key = this.flow.slice();
+    if (this.#dpKey !== null) return this.#dpKey.unpack();
+    const key = this.#flow.unpack();
     key[W_IN_PORT] = this.dpPort;
     return key;
   }
 
   /** The datapath's key, masked. */
   get key(): Flow {
-    const key = this.packetKey.slice();
+    const key = this.packetKey;
     const { mask } = this;
     for (let i = 0; i < key.length; i++) key[i] &= mask[i];
     return key;
   }
+}
+
+/** Whether they differ in more than the port. */
+function differ(dpKey: Flow, flow: Flow): boolean {
+  for (let i = 0; i < flow.length; i++) if (dpKey[i] !== flow[i] && i !== W_IN_PORT) return true;
+  return false;
 }
 
 /** What goes into the datapath: the actions, or the order to ask each time. */

@@ -29,7 +29,7 @@ export interface RevalidatorOptions {
 /** Megaflows whose counters are read in one exchange. */
 const BATCH = 256;
 /** What is done before others get their turn: megaflows looked at, of which a translation counts for many. */
-const SLICE = 2048;
+const SLICE = 1024;
 const TRANSLATION = 32;
 /** And no longer than this, ms. */
 const SLICE_MS = 2;
@@ -345,11 +345,7 @@ export class Revalidator {
       return;
     }
     this.#translator.release(megaflow.recircs);
-    megaflow.recircs = out.recircs;
-    megaflow.cache = cache;
-    megaflow.dependencies = dependencies;
-    megaflow.validatedAt = seq;
-    megaflow.translated = out.actions;
+    megaflow.renew({ out, cache, dependencies, seq }, this.#translator.pool);
     const actions = withSlowPath(out);
     if (sameActions(actions, megaflow.actions)) return;
     megaflow.actions = actions;

@@ -176,6 +176,11 @@ export class SlowPath {
     this.#revalidator.changed(change);
   }
 
+  /** Has the counters of all megaflows read soon, and idle megaflows removed. */
+  hurry(): void {
+    this.#revalidator.hurry();
+  }
+
   /** Resolves when every megaflow has been looked at after all changes up to now. */
   settled(): Promise<void> {
     return this.#revalidator.settled();

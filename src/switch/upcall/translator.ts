@@ -9,6 +9,7 @@ import type { TraceSink } from '../xlate/report.ts';
 import { translate } from '../xlate/translate.ts';
 import type { CacheEntry, TrafficStats, XlateOutput } from '../xlate/types.ts';
 import { toDatapathMask, toPipelineKey } from './key-view.ts';
+import { FlowPool } from './packed-flow.ts';
 
 /** The bridge and its OpenFlow port by which a packet came. */
 export interface Origin {
@@ -28,6 +29,7 @@ export interface TranslateOptions {
 /** The bridge ports behind a datapath's, and the translation of what comes by them. */
 export class Translator {
   readonly recircIds: RecircIds;
+  readonly pool = new FlowPool();
   readonly tunnels: TunnelPorts;
   readonly #ports = new Map<number, OfPort>();
   vlanLimit: number;

@@ -105,8 +105,9 @@ export class UpcallHandler {
     const out = this.#translator.translate(flow, ofproto, { packet, effects, stats, cache, dependencies });
     if (out.error !== 'ok') this.#explain(flow, ofproto, out.error);
     const mask = this.#translator.datapathMask(dpKey, out.wc, ofproto);
+    const { pool } = this.#translator;
     const translation = { out, cache, dependencies, seq };
-    this.#megaflows.install(new Megaflow({ ofproto, dpKey, flow, mask, translation, now }));
+    this.#megaflows.install(new Megaflow({ ofproto, dpKey, flow, mask, translation, now, pool }));
     if (out.actions.length > 0) {
       this.#datapath.execute({
         packet: upcall.packet,
