@@ -6,7 +6,7 @@ import * as L from './layout.ts';
 
 /** One record. The object and all that it shows are good until the next is read. */
 export interface UpcallRecord {
-  /** UPCALL_PACKET or UPCALL_ACTION. */
+  /** UPCALL_*: why it came up. */
   readonly kind: number;
   /** The packet from its Ethernet header on, with all of its tags. */
   readonly packet: Uint8Array;
@@ -32,6 +32,7 @@ export interface UpcallRecord {
 export class UpcallReader {
   readonly #queues: Uint32Array;
   readonly #memory: MemoryMap;
+  readonly #rings = new WeakMap<ArrayBufferLike, Uint32Array>();
   readonly #flow = newFlow();
   /** Whether the last record's packet came by tunnel: its options are in the key. */
   #options = false;
@@ -43,13 +44,13 @@ export class UpcallReader {
 
   /** The record at bytes `start` to `start + length`, as the ring gives it. */
   read(bytes: Uint8Array, start: number, length: number): UpcallRecord {
+    const words = this.#wordsOf(bytes.buffer);
     const at = (bytes.byteOffset + start) / 4;
-    const words = new Uint32Array(bytes.buffer, 4 * at, length / 4);
-    const field = (offset: number): number => words[offset / 4]!;
+    const field = (offset: number): number => words[at + offset / 4]!;
     const queue = (field(L.U_QUEUE) * L.QUEUE_SIZE + L.QUEUE_READ) / 4;
     this.#queues[queue] = this.#queues[queue]! + length;
     const data = field(L.U_DATA);
-    this.#readFlow(words, data >= L.U_TUNNEL_HEADER_SIZE);
+    this.#readFlow(words, at, data >= L.U_TUNNEL_HEADER_SIZE);
     return {
       kind: field(L.U_KIND),
       packet: bytes.subarray(start + data, start + data + field(L.U_LENGTH)),
@@ -63,13 +64,22 @@ export class UpcallReader {
     };
   }
 
-  #readFlow(words: Uint32Array, options: boolean): void {
+  /** A ring's memory as words: records start at multiples of 8. */
+  #wordsOf(memory: ArrayBufferLike): Uint32Array {
+    const known = this.#rings.get(memory);
+    if (known !== undefined) return known;
+    const words = new Uint32Array(memory);
+    this.#rings.set(memory, words);
+    return words;
+  }
+
+  #readFlow(words: Uint32Array, at: number, options: boolean): void {
     const flow = this.#flow;
-    const from = L.U_WORDS / 4;
+    const from = at + L.U_WORDS / 4;
     for (let i = 0; i < L.UPCALL_WORDS.length; i++) flow[L.UPCALL_WORDS[i]!] = words[from + i]!;
     if (options) {
-      const first = L.U_HEADER_SIZE / 4;
-      flow.set(words.subarray(first, L.U_TUNNEL_HEADER_SIZE / 4), W_TUN_METADATA_PRESENT);
+      const first = at + L.U_HEADER_SIZE / 4;
+      flow.set(words.subarray(first, at + L.U_TUNNEL_HEADER_SIZE / 4), W_TUN_METADATA_PRESENT);
     } else if (this.#options) {
       flow.fill(0, W_TUN_METADATA_PRESENT);
     }
