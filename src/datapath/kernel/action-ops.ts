@@ -4,7 +4,7 @@ import { ACTION_SLOT_SIZE } from './layout.ts';
  * An action program: up to 32 units of 16 bytes, run from the first on. Most operations are one unit, a few
  * take a second one for data. An operation may skip forward, never back, so no program runs longer than it is.
  *
- * A unit: code (u8), flags (u8), target (u16), then three u32 called A, B and C. What is compared with bytes
+ * A unit: code (u8), flags (u8), target or key word (u16), then three u32 called A, B and C. What is compared with bytes
  * of a packet stands in network order, so that it is read as the packet is; all else in the machine's.
  */
 
@@ -15,7 +15,7 @@ export const LAST_UNIT = UNITS - 2;
 
 export const O_CODE = 0;
 export const O_FLAGS = 1;
-/** Unit to go on at. */
+/** Unit to go on at; or a key word. */
 export const O_TARGET = 2;
 export const O_A = 4;
 export const O_B = 8;
@@ -79,10 +79,12 @@ export const OP_SET_ND = 25;
 export const OP_SET_ARP = 26;
 /** The outermost label stack entry. */
 export const OP_SET_MPLS = 27;
-export const OP_COUNT = 28;
+/** Three words of the key, from the target on, become A, B and C. Machine's order. */
+export const OP_PUT_TUNNEL = 28;
+export const OP_COUNT = 29;
 
-/** OP_SET_KEY: it is a word of the tunnel's. */
-export const FLAG_TUNNEL = 1;
+/** OP_PUT_TUNNEL: the tunnel begins anew, all other words of it are 0. */
+export const FLAG_NEW_TUNNEL = 1;
 
 /** OP_REQUIRE: not a packet that the device has still to segment. */
 export const REQUIRE_WHOLE = 1;

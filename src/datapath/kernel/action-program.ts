@@ -53,6 +53,7 @@ import { popMpls, popVlan, pushMpls, pushVlan, tagOutOfBand } from './action-tag
 import {
   addTo,
   arrayEntry,
+  clearTunnel,
   countTotal,
   dropTotal,
   finalOutput,
@@ -209,6 +210,7 @@ function operation(maps: ProgramMaps): Code {
     [O.OP_SET_ND, E.setNd()],
     [O.OP_SET_ARP, E.setArp()],
     [O.OP_SET_MPLS, E.setMpls()],
+    [O.OP_PUT_TUNNEL, putTunnel()],
   ];
   return func(
     'operation',
@@ -318,8 +320,20 @@ function setKey(): Code {
     ldx(W, R3, R8, O.O_A),
     or32(R1, R3),
     stx(W, R2, 0, R1),
-    ldx(B, R1, R8, O.O_FLAGS),
-    jeq(R1, 0, 'next'),
-    st(W, R9, L.F_TUNNEL, 1),
   ];
+}
+
+function putTunnel(): Code {
+  return block(
+    'put tunnel',
+    ldx(B, R1, R8, O.O_FLAGS),
+    jeq(R1, 0, 'cleared'),
+    clearTunnel(),
+    label('cleared'),
+    ldx(H, R2, R8, O.O_TARGET),
+    jgt(R2, L.FRAME_KEY_SIZE / 4 - 3, 'next'),
+    lsh(R2, 2),
+    add(R2, R9),
+    [O.O_A, O.O_B, O.O_C].map((at, i) => [ldx(W, R1, R8, at), stx(W, R2, 4 * i, R1)]),
+  );
 }

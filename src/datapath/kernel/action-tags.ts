@@ -45,7 +45,7 @@ import * as L from './layout.ts';
 
 const BYTES_AT = -24;
 /** The tags that stand in front of a label: TPID, TCI, four bytes each. */
-const TAGS_AT = -64;
+export const TAGS_AT = -64;
 
 const RECOMPUTE = 1;
 const LAYERS = [L.F_L25, L.F_L3, L.F_L4];
@@ -143,7 +143,7 @@ export const popVlan = (): Code =>
  * Takes all tags off the packet, which leaves the label stack or L3 at offset 14, and notes them at TAGS_AT. What stands
  * in front of L2.5 or L3 (the layer at `field`) must be tags only: goes to `failed` if not, or if there are too many.
  */
-const liftTags = (failed: string): Code => [
+export const liftTags = (failed: string): Code => [
   Array.from({ length: O.MAX_TAGS }, (_, i) =>
     block(
       `lift tag ${i}`,
@@ -154,8 +154,8 @@ const liftTags = (failed: string): Code => [
       ldx(W, R2, R6, skb.vlanTci),
       stx(H, R10, TAGS_AT + 4 * i, R1),
       stx(H, R10, TAGS_AT + 4 * i + 2, R2),
+      // It may say that what follows is half a tag; that stays where it is.
       vlanPop(),
-      jne(R0, 0, failed),
       label('none'),
     ),
   ),
@@ -179,10 +179,10 @@ const returnTags = (failed: string): Code =>
   });
 
 /** Pushes tags of no meaning, whose bytes get overwritten. */
-const pushBlanks = (count: number, failed: string): Code =>
+export const pushBlanks = (count: number, failed: string): Code =>
   Array.from({ length: count }, () => [mov(R2, VLAN), mov(R3, 0), vlanPush(), jne(R0, 0, failed)]);
 
-const popBlanks = (count: number, failed: string): Code =>
+export const popBlanks = (count: number, failed: string): Code =>
   Array.from({ length: count }, () => [vlanPop(), jne(R0, 0, failed)]);
 
 /** Writes six bytes at R10 + BYTES_AT to offset 16. */

@@ -38,6 +38,7 @@ import {
 import { skb, TC_ACT } from '../../ebpf/context.ts';
 import { helper } from '../../ebpf/helpers.ts';
 import type { Code, MapReference, Register } from '../../ebpf/instruction.ts';
+import { FLOW_WORDS, W_TUN_METADATA_PRESENT, W_TUN_TP } from '../../flow/layout.ts';
 import { DROP_REASONS, type DropReason } from '../userspace/counters.ts';
 import * as L from './layout.ts';
 
@@ -141,6 +142,21 @@ export const dropping = (maps: ProgramMaps, reason: DropReason): Code => [
   exit(),
 ];
 
+/** The words of a tunnel become 0, and are somebody's from here on. Destroys R1. */
+export const clearTunnel = (): Code =>
+  block(
+    'clear tunnel',
+    // Word 17, which goes with 16, is one of OpenFlow's own.
+    Array.from({ length: (W_TUN_TP + 2) / 2 }, (_, i) => st(DW, R9, L.frameWord(2 * i), 0)),
+    ldx(W, R1, R9, L.F_TUNNEL),
+    st(W, R9, L.F_TUNNEL, 1),
+    jeq(R1, 0, 'no options'),
+    Array.from({ length: (FLOW_WORDS - W_TUN_METADATA_PRESENT) / 2 }, (_, i) =>
+      st(DW, R9, L.frameWord(W_TUN_METADATA_PRESENT + 2 * i), 0),
+    ),
+    label('no options'),
+  );
+
 /** dst = the packet's length on the wire: with an offloaded tag. Destroys R0 only. */
 export const wireLength = (dst: Register): Code =>
   block(
@@ -158,7 +174,7 @@ const PACKET_BROADCAST = 1;
 const PACKET_MULTICAST = 2;
 
 /** Where `finalOutput` keeps what it knows of the port, in the frame: number, flags, device. */
-const OUT_PORT = L.F_SCRATCH;
+export const OUT_PORT = L.F_SCRATCH;
 const OUT_FLAGS = OUT_PORT + 4;
 const OUT_IFINDEX = OUT_FLAGS + 4;
 

@@ -53,7 +53,7 @@ test('the last output ends the packet, those before it send copies', () => {
 
 test('an output into a tunnel goes behind the plain outputs that follow it', () => {
   assert.deepEqual(program(set('tunnel', F.W_TUN_ID + 1, 9), out(TUNNEL), out(1), out(2)), [
-    [O.OP_SET_KEY, 9],
+    [O.OP_PUT_TUNNEL, 9],
     [O.OP_OUTPUT, 1],
     [O.OP_OUTPUT, 2],
     [O.OP_FINAL, TUNNEL],

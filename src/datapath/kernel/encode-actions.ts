@@ -1,5 +1,7 @@
 import {
+  FLOW_WORDS,
   N_VLANS,
+  newFlow,
   W_ARP_HA,
   W_ETH,
   W_IGMP_GROUP,
@@ -14,6 +16,9 @@ import {
   W_PKT_MARK,
   W_SKB_PRIORITY,
   W_TP,
+  W_TUN_ID,
+  W_TUN_METADATA_PRESENT,
+  W_TUN_TP,
 } from '../../flow/layout.ts';
 import type { DpAction, SetGroup, SetWord, UserspaceCookie } from '../types.ts';
 import * as O from './action-ops.ts';
@@ -265,10 +270,12 @@ class Encoder {
           if (word === W_MPLS) this.#write(O.OP_SET_MPLS, value, mask, 0);
         return;
       case 'tunnel':
+        this.#setTunnel(words);
+        return;
       case 'skb_priority':
       case 'skb_mark':
       case 'ct_mark':
-        this.#setKey(group, words);
+        this.#setKey(words);
         return;
       default:
         throw new Refusal(`set of ${group}`);
@@ -334,10 +341,28 @@ class Encoder {
     } else if (word === W_ARP_HA + 2) this.#write(O.OP_SET_ARP, value, mask, 20);
   }
 
-  #setKey(group: SetGroup, words: readonly SetWord[]): void {
-    const flags = group === 'tunnel' ? O.FLAG_TUNNEL : 0;
+  /** A tunnel is set as a whole, three words at a time. */
+  #setTunnel(words: readonly SetWord[]): void {
+    const key = newFlow();
+    for (const { word, value, mask } of words) key[word] = (key[word] & ~mask) | (value & mask);
+    let flags = O.FLAG_NEW_TUNNEL;
+    const put = (from: number, to: number): void => {
+      for (let w = from; w <= to; w++) {
+        if (key[w] === 0) continue;
+        const at = Math.min(w, to - 2);
+        this.writer.op(O.OP_PUT_TUNNEL, { flags, target: at, a: key[at], b: key[at + 1], c: key[at + 2] });
+        flags = 0;
+        w = at + 2;
+      }
+    };
+    put(W_TUN_ID, W_TUN_TP);
+    put(W_TUN_METADATA_PRESENT, FLOW_WORDS - 1);
+    if (flags !== 0) this.writer.op(O.OP_PUT_TUNNEL, { flags, target: W_TUN_ID });
+  }
+
+  #setKey(words: readonly SetWord[]): void {
     for (const { word, value, mask } of words)
-      this.writer.op(O.OP_SET_KEY, { flags, a: value & mask, b: mask, c: word });
+      this.writer.op(O.OP_SET_KEY, { a: value & mask, b: mask, c: word });
     if (words.some(({ word }) => word === W_PKT_MARK)) this.writer.op(O.OP_SET_MARK);
     if (words.some(({ word }) => word === W_SKB_PRIORITY)) this.writer.op(O.OP_SET_PRIORITY);
   }

@@ -127,6 +127,46 @@ export const PORT_THERE = 1;
 export const PORT_PEER = 2;
 export const PORT_TUNNEL = 4;
 
+/** VXLAN packets may carry a group policy. */
+export const PORT_GBP = 8;
+
+// --- Tunnels ---------------------------------------------------------------------------------------------------
+//
+// IP addresses have 16 bytes, as in packets; IPv4 addresses are mapped (::ffff:a.b.c.d).
+
+export const TUNNEL_VXLAN = 1;
+export const TUNNEL_GENEVE = 2;
+/** NVGRE too: its key is (VSID << 8) | flow id. */
+export const TUNNEL_GRE = 3;
+
+/** A hash of ways to the other ends. Key: destination, source (zeros: any), mark. */
+export const ROUTE_KEY_SIZE = 36;
+export const RK_DESTINATION = 0;
+export const RK_SOURCE = 16;
+export const RK_MARK = 32;
+/** Device; source address for packets that have none; next hop as `struct bpf_redir_neigh` has it: family, address. */
+export const ROUTE_SIZE = 40;
+export const R_IFINDEX = 0;
+export const R_SOURCE = 4;
+export const R_HOP_FAMILY = 20;
+export const R_HOP = 24;
+export const MAX_ROUTES = 16384;
+
+/** A hash of what is received: key is (IP protocol << 16) | UDP port. */
+export const RECEIVER_SIZE = 20;
+/** The datapath's port, its statistics and ring. */
+export const RV_PORT = 0;
+export const RV_STATS = 4;
+export const RV_RING = 8;
+export const RV_KIND = 12;
+/** PORT_*. */
+export const RV_FLAGS = 16;
+export const MAX_RECEIVERS = 256;
+
+/** A hash of the host's own addresses; values say nothing. */
+export const LOCAL_KEY_SIZE = 16;
+export const MAX_LOCALS = 4096;
+
 // --- Statistics ----------------------------------------------------------------------------------------------
 //
 // Arrays that JavaScript maps. Each counter exists once a shard; a CPU writes to shard (CPU number mod shards). With as
@@ -176,7 +216,10 @@ export const UPCALL_PACKET = 0;
 export const UPCALL_ACTION = 1;
 /** The megaflow (`U_FLOW`) has counted the packet; JavaScript runs its actions on it, for eBPF cannot on this packet. */
 export const UPCALL_EXECUTE = 2;
-/** The same, for want of a route to the tunnel's other end. */
+/**
+ * JavaScript sends the packet into the tunnel of its key, by port `U_COOKIE`: there is no route in the map yet, or eBPF
+ * cannot encapsulate this packet.
+ */
 export const UPCALL_ROUTE = 3;
 
 /** Header of a record, before the packet. u32 each, but the words. */

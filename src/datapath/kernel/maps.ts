@@ -28,6 +28,10 @@ export interface KernelMaps {
   readonly ringBytes: number;
   /** What waits in the rings of each port. */
   readonly queues: BpfMap<number, Uint8Array>;
+  /** Tunnels: see layout.ts. */
+  readonly routes: BpfMap<Uint8Array, Uint8Array>;
+  readonly receivers: BpfMap<number, Uint8Array>;
+  readonly locals: BpfMap<Uint8Array, number>;
   readonly shards: number;
   /** Whether no two CPUs share a shard. */
   readonly exclusive: boolean;
@@ -66,6 +70,28 @@ export function createMaps(sizes: MapSizes): KernelMaps {
     rings,
     ringBytes: sizes.ringBytes,
     queues: array('weft_queues', L.QUEUE_SIZE, L.MAX_KERNEL_PORTS, true),
+    routes: BpfMap.create({
+      kind: 'hash',
+      name: 'weft_routes',
+      key: bytes(L.ROUTE_KEY_SIZE),
+      value: bytes(L.ROUTE_SIZE),
+      maxEntries: L.MAX_ROUTES,
+      preallocate: false,
+    }),
+    receivers: BpfMap.create({
+      kind: 'hash',
+      name: 'weft_receivers',
+      key: u32,
+      value: bytes(L.RECEIVER_SIZE),
+      maxEntries: L.MAX_RECEIVERS,
+    }),
+    locals: BpfMap.create({
+      kind: 'hash',
+      name: 'weft_locals',
+      key: bytes(L.LOCAL_KEY_SIZE),
+      value: u32,
+      maxEntries: L.MAX_LOCALS,
+    }),
     shards,
     exclusive: shards >= cpus,
   };
@@ -73,7 +99,7 @@ export function createMaps(sizes: MapSizes): KernelMaps {
 
 export function closeMaps(maps: KernelMaps): void {
   const { frame, totals, programs, ports, actions, flowStats, portStats, ringTable, queues, rings } = maps;
-  for (const map of [frame, totals, programs, ports, actions, flowStats, portStats, ringTable, queues])
-    map.close();
+  const all = [frame, totals, programs, ports, actions, flowStats, portStats, ringTable, queues];
+  for (const map of [...all, maps.routes, maps.receivers, maps.locals]) map.close();
   for (const ring of rings) ring.close();
 }

@@ -38,6 +38,7 @@ import {
   W_IN_PORT,
   W_NW,
   W_TCP_FLAGS,
+  W_TUN_METADATA_PRESENT,
   W_VLAN,
 } from '../../../flow/layout.ts';
 import { NO_OFFLOAD, RxFrame } from '../../../sys/frame.ts';
@@ -227,7 +228,7 @@ export class ActionRig {
   }
 
   #again(packet: Packet, key: Flow): string {
-    const metadata = Array.from(key.subarray(0, W_ETH), (v, w) => (v === 0 ? '' : `${w}=${v}`));
+    const metadata = Array.from(key, (v, w) => (v === 0 || !isMetadata(w) ? '' : `${w}=${v}`));
     return `${metadata.filter((t) => t !== '').join(' ')} ${this.#whole(packet)}`;
   }
 
@@ -265,7 +266,7 @@ export class ActionRig {
       return `${what} ${this.#whole(packet)}`;
     });
     const key = newFlow();
-    for (let w = 0; w < W_ETH; w++) key[w] = log.getUint32(L.frameWord(w), true);
+    for (let w = 0; w < key.length; w++) key[w] = log.getUint32(L.frameWord(w), true);
     return {
       sent,
       upcalls,
@@ -330,6 +331,9 @@ export function portEntry(ifindex: number, flags: number, stats: number): Uint8A
   return entry;
 }
 
+/** Whether a key word says something that is not in the packet. */
+const isMetadata = (word: number): boolean => word < W_ETH || word >= W_TUN_METADATA_PRESENT;
+
 /** The frame as the parser leaves it, of a packet whose outermost tag is beside its bytes. */
 export function frameOf(input: Input): Uint8Array {
   const frame = new Uint8Array(L.FRAME_SIZE);
@@ -340,7 +344,7 @@ export function frameOf(input: Input): Uint8Array {
   // The parser fills only words that some mask wants, but for these; programs must not need others.
   const parsed = new Set([W_ETH_TYPE, W_NW, W_TCP_FLAGS]);
   key.forEach((word, w) => {
-    view.setUint32(L.frameWord(w), w < W_ETH || parsed.has(w) ? word : 0xdeadbeef, true);
+    view.setUint32(L.frameWord(w), isMetadata(w) || parsed.has(w) ? word : 0xdeadbeef, true);
   });
   const out = key[W_VLAN] !== 0 ? 4 : 0;
   const layer = (at: number, offset: number): void =>
@@ -349,6 +353,7 @@ export function frameOf(input: Input): Uint8Array {
   layer(L.F_L3, packet.l3);
   layer(L.F_L4, packet.l4);
   view.setUint32(L.F_L2_PAD, packet.l2Pad, true);
+  view.setUint32(L.F_TUNNEL, 1, true);
   view.setUint32(L.F_PROGRAM, PROGRAM_SLOT, true);
   view.setUint32(L.F_FLOW, key[W_IN_PORT], true);
   return frame;

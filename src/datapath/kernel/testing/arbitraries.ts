@@ -146,6 +146,9 @@ const WRITABLE: Readonly<Record<string, readonly (readonly [word: number, bits: 
     [F.W_TUN_ID + 1, 0xffffff],
     [F.W_TUN_DST, 0xffffffff],
     [F.W_TUN_FLAGS, 0xffffffff],
+    [F.W_TUN_TP, 0xffff],
+    [F.W_TUN_METADATA_PRESENT + 1, 0xfc],
+    [F.FLOW_WORDS - 1, 0xffffffff],
   ],
   skb_mark: [[F.W_PKT_MARK, 0xffffffff]],
   skb_priority: [[F.W_SKB_PRIORITY, 0xffffffff]],
@@ -250,6 +253,10 @@ const LISTS = KINDS.map(([, , groups]): readonly [fc.Arbitrary<DpAction[]>, fc.A
   // packets get sets of headers that they have.
   return [listOf([...fitting, ...fitting, ...fitting, 'ipv4', 'udp', 'mpls'], 2), listOf(fitting, 2)];
 });
+
+/** A packet as a device may hand it over; one that is whole IP is plain, and may have to be segmented. */
+export const anyPacket: fc.Arbitrary<{ packet: Uint8Array; offload: PacketOffload | null }> =
+  shape.map(build);
 
 /** A packet, its metadata, and what to do with it. */
 export const anyInput: fc.Arbitrary<Input> = shape.chain((s) => {
