@@ -237,6 +237,27 @@ withStock('GRE to Open vSwitch, with a key and checksums', async (hosts) => {
   await stream(network, far, guest, '10.99.0.1');
 });
 
+withStock('BFD watches a tunnel to Open vSwitch', async (hosts) => {
+  await join(hosts, 'geneve', 4, 'key=5');
+  const { ours, theirs } = hosts;
+  for (const host of [ours, theirs]) {
+    await host.vsctl('set', 'interface', 't0', 'bfd:enable=true', 'bfd:min_tx=200', 'bfd:min_rx=200');
+  }
+  const bothAre = async (state: string): Promise<void> => {
+    for (const host of [ours, theirs]) {
+      await until(`the tunnel's session is ${state}`, async () => {
+        return (await host.get('interface', 't0', 'bfd_status:state')) === state;
+      });
+    }
+  };
+  await bothAre('up');
+  assert.match(await ours.appctl('dpctl/dump-flows'), /tunnel\(.*slow_path\(bfd\)/);
+  await theirs.ofctl('add-flow', 'phy', 'priority=9,udp,tp_dst=6081,actions=drop');
+  await bothAre('down');
+  await theirs.ofctl('del-flows', 'phy', 'udp,tp_dst=6081');
+  await bothAre('up');
+});
+
 withStock('a Geneve option is a field on both sides', async (hosts) => {
   await join(hosts, 'geneve', 4, 'key=flow');
   const { network, ours, theirs, guest } = hosts;

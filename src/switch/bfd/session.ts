@@ -6,6 +6,7 @@ import {
   BFD_DIAG_NONE,
   BFD_DOWN,
   BFD_FINAL,
+  BFD_HEADER,
   BFD_POLL,
   BFD_UP,
   type Bfd,
@@ -209,7 +210,10 @@ export class BfdSession {
     if (ttl !== 255) return;
     const parsed = parseBfd(payload, 0, payload.length);
     if (parsed instanceof Malformed) {
-      this.#log.warn(() => `${this.name}: packet discarded: ${parsed.reason}`);
+      const say = () => `${this.name}: packet discarded: ${parsed.reason}`;
+      // Probes of ports have nothing in them; what has is from a neighbor that somebody should look at.
+      if (payload.length < BFD_HEADER) this.#log.info(say);
+      else this.#log.warn(say);
       return;
     }
     const refusal = this.#refusal(parsed.value);
