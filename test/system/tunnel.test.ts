@@ -194,6 +194,14 @@ onHost('VXLAN to a device of the kernel, by stock tools', { tools: TOOLS }, asyn
     Number((await ours.get('interface', 'vx', `statistics:${name}`)) || 0);
   await until('the tunnel port has counted', async () => (await statistics('rx_packets')) > 100);
   assert.ok((await statistics('tx_packets')) > 100);
+  // The database says by which device the tunnel leaves, and follows the host's routes.
+  const egress = async (): Promise<string> => ours.get('interface', 'vx', 'status');
+  await until('the egress device is told', async () => /tunnel_egress_iface_carrier=up/.test(await egress()));
+  assert.equal(await egress(), '{tunnel_egress_iface=under0, tunnel_egress_iface_carrier=up}');
+  network.ip(far, 'link', 'set', 'under0', 'down');
+  await until('the carrier is gone', async () => !/carrier=up/.test(await egress()));
+  network.ip(far, 'link', 'set', 'under0', 'up');
+  await until('the carrier is back', async () => /carrier=up/.test(await egress()));
   // Without a remote end it is refused, with a word in the database and in the log.
   const { status } = await ours.run(
     'ovs-vsctl',

@@ -40,6 +40,8 @@ export class Datapaths implements DatapathProvider {
   readonly #options: DatapathsOptions;
   /** Open in-process datapaths with their devices, for the netdev-dummy commands. */
   readonly dummies = new Map<string, Dummies>();
+  /** Those that show devices of the host. */
+  readonly #systems = new Set<SystemDevices>();
   #monitor: HostMonitor | null = null;
 
   constructor(options: DatapathsOptions) {
@@ -102,7 +104,8 @@ export class Datapaths implements DatapathProvider {
     if (!system && type === 'system') {
       throw new WeftError('datapath-disabled', 'datapath type system is switched off by --disable-system');
     }
-    const devices = new SystemDevices();
+    const devices: SystemDevices = new SystemDevices(() => this.#systems.delete(devices));
+    this.#systems.add(devices);
     const datapath = new RestartingDatapath({
       clock,
       log: log.module('dpif_netdev'),
@@ -116,7 +119,9 @@ export class Datapaths implements DatapathProvider {
           onFailure,
         }),
     });
-    this.#monitor ??= new HostMonitor(['link'], () => devices.refresh());
+    this.#monitor ??= new HostMonitor(['link'], () => {
+      for (const each of this.#systems) each.refresh();
+    });
     return { datapath, devices };
   }
 

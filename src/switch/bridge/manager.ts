@@ -150,6 +150,7 @@ export class Switch implements StatusSource {
     for (const backer of this.#backers.values()) {
       backer.slowPath.close();
       await backer.datapath.close();
+      await backer.devices.close?.();
     }
     this.#backers.clear();
   }
@@ -298,7 +299,9 @@ export class Switch implements StatusSource {
       if (used.has(backer)) continue;
       this.#backers.delete(type);
       backer.slowPath.close();
-      backer.datapath.close().catch((error: unknown) => this.#log.warn(`datapath ${type}: ${String(error)}`));
+      Promise.all([backer.datapath.close(), backer.devices.close?.()]).catch((error: unknown) =>
+        this.#log.warn(`datapath ${type}: ${String(error)}`),
+      );
     }
   }
 

@@ -157,7 +157,7 @@ export class StatusWriter {
     if (row.duplex !== duplex) values.duplex = duplex;
     const resets = device === null ? null : device.linkResets;
     if (row.link_resets !== resets) values.link_resets = resets;
-    const status = device?.status ?? new Map<string, string>();
+    const status = device?.status ?? tunnelStatus(bridge, live);
     if (!sameMap(row.status, status)) values.status = status;
     const bfd = port === null ? new Map<string, string>() : this.#source.bfdStatus(port);
     if (!sameMap(row.bfd_status, bfd)) values.bfd_status = bfd;
@@ -171,6 +171,18 @@ export class StatusWriter {
   get now(): number {
     return this.#clock.now();
   }
+}
+
+/** By which device a tunnel leaves the host, where its other end is known. */
+function tunnelStatus({ backer }: Bridge, { port }: LiveInterface): Map<string, string> {
+  const remote = port?.tunnel?.remote;
+  if (remote === undefined || remote === 'flow') return new Map();
+  const egress = backer.devices.egress?.(remote, port?.tunnel?.egressMark ?? 0) ?? null;
+  if (egress === null) return new Map();
+  return new Map([
+    ['tunnel_egress_iface', egress.name],
+    ['tunnel_egress_iface_carrier', egress.carrier ? 'up' : 'down'],
+  ]);
 }
 
 function statisticsOf(bridge: Bridge, live: LiveInterface): Map<string, number> {

@@ -37,8 +37,18 @@ export interface DeviceProvider {
   open(spec: DeviceSpec): NetDevice;
   /** Whether a device that was opened has vanished since. */
   isGone(device: NetDevice): boolean;
+  /** The device by which packets to an address leave the host; null: there is no way, or nobody knows. */
+  egress?(destination: Uint8Array, mark: number): Egress | null;
   /** Called when a device may have come, gone or changed. */
   onChange(listener: () => void): void;
+  /** Gives back what it holds; no device of it may be used afterwards. */
+  close?(): Promise<void>;
+}
+
+/** What carries a tunnel's datagrams. */
+export interface Egress {
+  readonly name: string;
+  readonly carrier: boolean;
 }
 
 export interface DeviceSpec {

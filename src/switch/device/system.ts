@@ -2,8 +2,9 @@ import { WeftError } from '../../base/errors.ts';
 import type { PortStats } from '../../datapath/types.ts';
 import { driverInfo, linkSettings } from '../../sys/ethtool.ts';
 import { type Link, Links } from '../../sys/netlink/link.ts';
+import { RouteFollower } from '../../sys/netlink/route.ts';
 import { NetlinkSocket } from '../../sys/netlink/socket.ts';
-import type { DeviceProvider, DeviceSpec, NetDevice } from './device.ts';
+import type { DeviceProvider, DeviceSpec, Egress, NetDevice } from './device.ts';
 
 /** A device of the kernel, seen through netlink. What it says is kept until `refresh`. */
 class SystemDevice implements NetDevice {
@@ -119,8 +120,13 @@ export class SystemDevices implements DeviceProvider {
   readonly #netlink: NetlinkSocket;
   readonly #devices = new Set<SystemDevice>();
   readonly #listeners: (() => void)[] = [];
+  /** Made when somebody asks for a way. */
+  #routes: RouteFollower | null = null;
+  readonly #onClose: () => void;
 
-  constructor() {
+  /** `onClose`: it is of no use any more. */
+  constructor(onClose: () => void) {
+    this.#onClose = onClose;
     this.#netlink = new NetlinkSocket();
     this.#links = new Links(this.#netlink);
   }
@@ -151,10 +157,23 @@ export class SystemDevices implements DeviceProvider {
   /** Looks at all devices again; called when netlink says that something changed. */
   refresh(): void {
     for (const device of this.#devices) device.refresh();
+    this.#changed();
+  }
+
+  egress(destination: Uint8Array, mark: number): Egress | null {
+    this.#routes ??= new RouteFollower(this.#netlink, () => this.#changed());
+    const path = this.#routes.path(destination, mark);
+    const link = path === null ? undefined : this.#links.get(path.ifindex);
+    return link === undefined ? null : { name: link.name, carrier: link.carrier };
+  }
+
+  #changed(): void {
     for (const listener of this.#listeners) listener();
   }
 
-  close(): void {
+  async close(): Promise<void> {
+    this.#onClose();
+    await this.#routes?.close();
     this.#netlink.close();
   }
 }
