@@ -299,4 +299,9 @@ withStock('a Geneve option is a field on both sides', async (hosts) => {
   );
   const lost = await network.run(guest, 'ping', ['-c', '2', '-i', '0.2', '-W', '1', '10.99.0.2']);
   assert.match(lost.stdout, /100% packet loss/);
+  // A field that flows use keeps its place.
+  const kept = await ours.run('ovs-ofctl', 'del-tlv-map', 'br0');
+  assert.match(kept.stderr, /NXTTMFC_INVALID_TLV_DEL/);
+  await ours.ofctl('del-flows', 'br0');
+  await ours.ofctl('del-tlv-map', 'br0');
 });

@@ -1,4 +1,4 @@
-import { type Flow, W_IN_PORT, W_RECIRC_ID, W_TCP_FLAGS } from '../../flow/layout.ts';
+import { type Flow, TUN_F_OAM, W_IN_PORT, W_RECIRC_ID, W_TCP_FLAGS, W_TUN_FLAGS } from '../../flow/layout.ts';
 import { Dependencies, datapathPortTag, recircTag, tunnelTag } from '../ofproto/dependencies.ts';
 import type { Ofproto } from '../ofproto/ofproto.ts';
 import type { OfPort } from '../ofproto/port.ts';
@@ -87,7 +87,11 @@ export class Translator {
   /** The mask of a translation of a packet with the datapath's key, as the datapath needs it. */
   datapathMask(dpKey: Flow, wc: Flow, ofproto: Ofproto): Flow {
     const mask = toDatapathMask(dpKey, wc, this.exactOnly);
-    if (hasTunnelDestination(dpKey)) optionsMask(ofproto.services.tunnelOptions, dpKey, mask);
+    if (hasTunnelDestination(dpKey)) {
+      optionsMask(ofproto.services.tunnelOptions, dpKey, mask);
+      // A packet that goes on by another tunnel takes the flag along.
+      mask[W_TUN_FLAGS] |= TUN_F_OAM << 16;
+    }
     return mask;
   }
 

@@ -1,4 +1,5 @@
 import type { SetWord } from '../../datapath/types.ts';
+import { maskField, setTunMetadataPresent, tunMetadataPresent } from '../../flow/field-access.ts';
 import {
   FLOW_WORDS,
   type Flow,
@@ -97,7 +98,7 @@ export function tunnelOutput(ctx: XlateContext, port: OfPort, config: TunnelConf
   }
   countTunnel(ctx, port, 'tx');
   ctx.report('detail', 'output to tunnel');
-  if (config.type === 'geneve') fieldsToOptions(ctx.ofproto.services.tunnelOptions, outer);
+  if (config.type === 'geneve') writeOptions(ctx, outer);
   else outer.fill(0, W_TUN_METADATA_PRESENT, FLOW_WORDS);
   commitTunnel(ctx, outer);
   if (config.egressMark !== null) {
@@ -105,6 +106,18 @@ export function tunnelOutput(ctx: XlateContext, port: OfPort, config: TunnelConf
     ctx.flow[W_PKT_MARK] = config.egressMark;
   }
   return true;
+}
+
+/** Options go out that nobody looked at: the packet's own too, so that what is in them counts. */
+function writeOptions(ctx: XlateContext, outer: Flow): void {
+  const { tunnelOptions } = ctx.ofproto.services;
+  for (const { index } of tunnelOptions.options()) {
+    const field = tunnelOptions.field(index);
+    if (field === null || !tunMetadataPresent(outer, field)) continue;
+    maskField(ctx.wc, field);
+    setTunMetadataPresent(ctx.wc, field, true);
+  }
+  fieldsToOptions(tunnelOptions, outer);
 }
 
 /** The tunnel's fields as the port has them. */
@@ -138,11 +151,12 @@ function writeOuter(ctx: XlateContext, outer: Flow, config: TunnelConfig): void 
     (config.checksum ? TUN_F_CSUM : 0) |
     (config.outKey === null ? 0 : TUN_F_KEY);
   outer[W_TUN_FLAGS] = (flags << 16) | (tos << 8) | ttl;
-  if (config.type !== 'vxlan') outer[W_TUN_GBP] = 0;
-  outer[W_TUN_GBP] &= 0xffffff00;
+  if (config.gbp) wc[W_TUN_GBP] |= 0xffffff00;
+  outer[W_TUN_GBP] = config.gbp ? outer[W_TUN_GBP] & 0xffffff00 : 0;
   outer[W_TUN_ERSPAN_IDX] = 0;
   outer[W_TUN_ERSPAN] = 0;
-  outer[W_TUN_TP] = (outer[W_TUN_TP] & 0xffff0000) | config.dstPort;
+  // The source port is the datapath's choice.
+  outer[W_TUN_TP] = config.dstPort;
 }
 
 /** TTL of what has none to inherit. */

@@ -2,6 +2,7 @@ import { N_TUN_METADATA_BYTES, N_TUN_METADATA_FIELDS } from '../../../flow/layou
 import type { TunnelOptionError } from '../../../flow/tun-metadata.ts';
 import { OfError, type OfErrorName } from '../../../openflow/errors.ts';
 import type { OfMessageOf } from '../../../openflow/message.ts';
+import { usesOption } from '../../ofproto/option-use.ts';
 import type { Connection } from '../connection.ts';
 import type { OpenFlowSwitch } from '../openflow-switch.ts';
 import { rejectIfSecondary } from './role.ts';
@@ -23,9 +24,11 @@ export function handleTlvTableMod(
   const { tlvTable } = side;
   switch (message.command) {
     case 'clear':
+      for (const { index } of tlvTable.options()) rejectIfUsed(side, index);
       tlvTable.clear();
       break;
     case 'delete':
+      for (const { index } of message.mappings) rejectIfUsed(side, index);
       for (const { index } of message.mappings) tlvTable.remove(index);
       break;
     case 'add': {
@@ -43,6 +46,23 @@ export function handleTlvTableMod(
     }
   }
   side.ofproto.tablesChanged();
+}
+
+/** A field that some flow uses keeps its place: what the flow says would come to mean something else. */
+function rejectIfUsed(side: OpenFlowSwitch, index: number): void {
+  const field = side.tlvTable.field(index);
+  if (field === null) return;
+  const { version } = side.ofproto;
+  for (const table of side.flows.tables()) {
+    for (const rule of table.rules(version)) {
+      if (usesOption(rule, field)) {
+        throw new OfError(
+          'NXTTMFC_INVALID_TLV_DEL',
+          `tun_metadata${index} is in use by a flow of table ${rule.table}`,
+        );
+      }
+    }
+  }
 }
 
 export function handleTlvTable(
