@@ -1,12 +1,16 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
+import { nullLogger } from '../../base/log.ts';
 import { formatActions, formatKey } from '../../datapath/text/index.ts';
+import { formatActions as formatOpenFlow } from '../../openflow/actions/index.ts';
 import { settled } from '../../ovsdb/testing/clock.ts';
 import { BFD_FINAL, BFD_POLL, BFD_PORT, type Bfd } from '../../wire/bfd.ts';
 import { eth, ipv4, udp } from '../../wire/make.ts';
 import { buildPacket, dissectPacket } from '../../wire/packet.ts';
 import { bfdSetForwarding, bfdShow } from '../appctl/bfd.ts';
 import { SwitchLab } from '../testing/lab.ts';
+import { World } from '../testing/world.ts';
+import { BfdMonitors, type MonitorPacket } from './monitors.ts';
 
 /*
  * br0 -p0---w0- wire -w1---p1- br1: three bridges joined by patch ports; `wire` passes on what its flows
@@ -224,4 +228,40 @@ test('a session ends with its configuration, and with its port', async () => {
   assert.equal(lab.vswitch.monitors.session('p1'), undefined);
   await pass(1000);
   assert.equal(status('p0').state, 'down');
+});
+
+test('sessions differ in discriminator and source port, and mark packets for tunnels where asked to', async () => {
+  const world = new World();
+  const bridge = world.bridge('br0');
+  const sent: MonitorPacket[] = [];
+  const monitors = new BfdMonitors({
+    clock: world.clock,
+    log: nullLogger,
+    // Chance that always draws the same.
+    random: () => 0.999999999999,
+    send: (_, packet) => sent.push(packet),
+    rxPackets: () => 0,
+    onChange: () => {},
+  });
+  for (const n of [1, 2, 3]) {
+    monitors.configure(
+      bridge.addPort(n),
+      new Map([
+        ['enable', 'true'],
+        ['oam', String(n === 3)],
+      ]),
+    );
+  }
+  world.clock.advance(1);
+  await settled();
+  const packets = sent.map(({ frame }) => dissectPacket(frame, { tunnels: true }).layers);
+  const ports = packets.map((layers) => (layers[2].layer === 'udp' ? layers[2].srcPort : 0));
+  const discriminators = packets.map((layers) => (layers[3].layer === 'bfd' ? layers[3].myDiscriminator : 0));
+  assert.deepEqual(ports, [49152, 49153, 49154]);
+  assert.equal(new Set(discriminators).size, 3);
+  assert.ok(!discriminators.includes(0));
+  assert.deepEqual(
+    sent.map(({ actions }) => formatOpenFlow(actions)),
+    ['output:1', 'output:2', 'set_field:oam->tun_flags,output:3'],
+  );
 });
