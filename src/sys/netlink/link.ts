@@ -18,6 +18,7 @@ const IFLA_ADDRESS = 1;
 const IFLA_IFNAME = 3;
 const IFLA_MTU = 4;
 const IFLA_LINK = 5;
+const IFLA_QDISC = 6;
 const IFLA_MASTER = 10;
 const IFLA_OPERSTATE = 16;
 const IFLA_LINKINFO = 18;
@@ -26,6 +27,7 @@ const IFLA_NET_NS_FD = 28;
 const IFLA_PROMISCUITY = 30;
 const IFLA_CARRIER_CHANGES = 35;
 const IFLA_LINK_NETNSID = 37;
+const IFLA_TARGET_NETNSID = 46;
 const IFLA_MIN_MTU = 50;
 const IFLA_MAX_MTU = 51;
 const IFLA_INFO_KIND = 1;
@@ -79,6 +81,10 @@ export interface Link {
   readonly lower: number;
   /** Whether `lower` is in another namespace. */
   readonly lowerElsewhere: boolean;
+  /** Where that is, and its number there, for `Links.getElsewhere`; undefined: it isn't elsewhere. */
+  readonly elsewhere: { readonly netnsId: number; readonly ifindex: number } | undefined;
+  /** The queueing discipline at its root: "noqueue", "fq_codel", ... */
+  readonly qdisc: string;
   /** The bridge or bond that the device belongs to; 0: none. */
   readonly master: number;
   /** How often the carrier came or went. */
@@ -133,10 +139,18 @@ export function parseLink(message: NetlinkMessage): Link {
     mac: (a.bytes(IFLA_ADDRESS) ?? new Uint8Array(0)).slice(),
     lower: a.bytes(IFLA_LINK_NETNSID) === undefined ? (a.u32(IFLA_LINK) ?? 0) : 0,
     lowerElsewhere: a.bytes(IFLA_LINK_NETNSID) !== undefined,
+    elsewhere: elsewhereOf(a),
+    qdisc: a.text(IFLA_QDISC) ?? '',
     master: a.u32(IFLA_MASTER) ?? 0,
     carrierChanges: a.u32(IFLA_CARRIER_CHANGES) ?? 0,
     statistics: statisticsOf(a.bytes(IFLA_STATS64)),
   };
+}
+
+function elsewhereOf(a: Attributes): Link['elsewhere'] {
+  const netnsId = a.u32(IFLA_LINK_NETNSID);
+  const ifindex = a.u32(IFLA_LINK);
+  return netnsId === undefined || ifindex === undefined ? undefined : { netnsId: netnsId | 0, ifindex };
 }
 
 function ifinfo(ifindex: number, flags = 0, change = 0): Uint8Array {
@@ -194,6 +208,20 @@ export class Links {
     } catch (error) {
       const { ENODEV, EINVAL, ERANGE } = constants.errno;
       if (error instanceof NetlinkError && [ENODEV, EINVAL, ERANGE].includes(error.errno)) return undefined;
+      throw error;
+    }
+  }
+
+  /** A device of another namespace, which the kernel knows here by a number; undefined if it can't be seen. */
+  getElsewhere(netnsId: number, ifindex: number): Link | undefined {
+    if (netnsId < 0) return undefined;
+    const payload = new PayloadBuilder().raw(ifinfo(ifindex)).u32(IFLA_TARGET_NETNSID, netnsId);
+    try {
+      return this.netlink
+        .request(RTM_GETLINK, 0, payload.finish(), `link ${ifindex} of namespace ${netnsId}`)
+        .map(parseLink)[0];
+    } catch (error) {
+      if (error instanceof NetlinkError) return undefined;
       throw error;
     }
   }
