@@ -64,6 +64,16 @@ export interface Datapath {
    */
   setResetHandler?(handler: () => void): void;
 
+  /**
+   * Ends what an earlier process left forwarding, after all its megaflows have been offered to `adopt`: with the ports'
+   * numbers of today, and with the key's bits under the mask only. `adopt` decides by the tables of today, installs a
+   * megaflow (or none: null), and returns its id; it goes on with the old one's counters. To be called once, when ports
+   * and tables are in place. Only datapaths that outlive processes have such a method.
+   */
+  takeOver?(adopt: (key: Flow, mask: Flow) => MegaflowId | null): void;
+  /** Closes this process's part of such a datapath, which goes on forwarding what it knows. */
+  leave?(): Promise<void>;
+
   stats(): DatapathStats;
   /** Packets that the datapath dropped itself, by reason ("explicit", "recirculation-depth", ...). */
   drops(): Readonly<Record<string, number>>;

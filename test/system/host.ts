@@ -44,7 +44,16 @@ const processRuns = (pid: number): boolean => {
   }
 };
 
+export type DatapathType = 'netdev' | 'system';
+
 type Program = 'ovsdb-server' | 'ovs-vswitchd';
+
+export interface HostSetup {
+  readonly name?: string;
+  /** With Open vSwitch's own daemons. */
+  readonly stock?: boolean;
+  readonly datapathType?: DatapathType;
+}
 
 export class SwitchHost {
   readonly network: Network;
@@ -52,13 +61,17 @@ export class SwitchHost {
   /** Its namespace. */
   readonly ns: string;
   readonly env: NodeJS.ProcessEnv;
+  /** `datapath_type` of its bridges: "netdev" forwards in user space, "system" in the kernel. */
+  readonly datapathType: DatapathType;
   readonly #options: readonly string[];
   readonly #stock: boolean;
   readonly #pids = new Map<Program, number>();
 
-  /** `options`: of the switch. `stock`: with Open vSwitch's own daemons. */
-  constructor(network: Network, options: readonly string[] = [], { name = 'host', stock = false } = {}) {
+  /** `options`: of the switch. */
+  constructor(network: Network, options: readonly string[] = [], setup: HostSetup = {}) {
+    const { name = 'host', stock = false, datapathType = 'netdev' } = setup;
     this.network = network;
+    this.datapathType = datapathType;
     this.#options = options;
     this.#stock = stock;
     this.ns = network.namespace(name);
@@ -191,12 +204,17 @@ export interface HostTest {
 }
 
 /** A test on a running scratch host, which is gone afterwards. */
-export function onHost(title: string, setup: HostTest, body: (host: SwitchHost) => Promise<void>): void {
+export function onHost(
+  title: string,
+  setup: HostTest,
+  body: (host: SwitchHost) => Promise<void>,
+  datapathType: DatapathType = 'netdev',
+): void {
   test(title, { skip: systemMissing(...(setup.tools ?? [])) }, async () => {
     const network = new Network();
     let host: SwitchHost | undefined;
     try {
-      host = new SwitchHost(network, setup.options);
+      host = new SwitchHost(network, setup.options, { datapathType });
       await host.start();
       await body(host);
     } catch (error) {
@@ -207,6 +225,16 @@ export function onHost(title: string, setup: HostTest, body: (host: SwitchHost) 
       network.close();
     }
   });
+}
+
+/** The same on each datapath, for what packets do. */
+export function onEachDatapath(
+  title: string,
+  setup: HostTest,
+  body: (host: SwitchHost) => Promise<void>,
+): void {
+  onHost(`user space: ${title}`, setup, body, 'netdev');
+  onHost(`kernel: ${title}`, setup, body, 'system');
 }
 
 /** Whether some program is installed. */

@@ -7,7 +7,7 @@ import { Links } from '../../src/sys/netlink/link.ts';
 import { NetlinkSocket } from '../../src/sys/netlink/socket.ts';
 import { inNetns } from '../../src/sys/netns.ts';
 import { PacketPort } from '../../src/sys/packet-port.ts';
-import { onHost, type SwitchHost, until } from './host.ts';
+import { onEachDatapath, onHost, type SwitchHost, until } from './host.ts';
 
 /** Bytes that look random and are the same every time. */
 function noise(seed: string, length: number): Uint8Array {
@@ -111,39 +111,55 @@ onHost(
   },
 );
 
-onHost('malformed packets pass or fall, and the next good one passes', { tools: ['ping'] }, async (host) => {
-  const { network } = host;
-  const [a, b] = ['a', 'b'].map((name) => network.namespace(name));
-  network.veth(a, 'eth0', host.ns, 'pa', '02:00:00:00:00:01', '10.99.0.1/24');
-  network.veth(b, 'eth0', host.ns, 'pb', '02:00:00:00:00:02', '10.99.0.2/24');
-  const bridge = ['--', 'set', 'bridge', 'br0', 'datapath_type=netdev'];
-  await host.vsctl('add-br', 'br0', ...bridge, '--', 'add-port', 'br0', 'pa', '--', 'add-port', 'br0', 'pb');
-  const port = inNetns(network.path(a), () => {
-    const netlink = new NetlinkSocket();
-    const { ifindex } = new Links(netlink).get('eth0')!;
-    netlink.close();
-    return new PacketPort({ name: 'eth0', ifindex, rxSlots: 64, txSlots: 1024 });
-  });
-  try {
-    const types = [0x0800, 0x86dd, 0x0806, 0x8100, 0x88a8, 0x8847, 0x894f, 0x0003, 0x05ff, 0x88cc];
-    const lengths = [14, 15, 16, 18, 20, 33, 34, 41, 54, 60, 128, 1500];
-    for (const type of types) {
-      for (const length of lengths) {
-        const frame = noise(`frame ${type} ${length}`, length);
-        frame.set([0x02, 0, 0, 0, 0, 2, 0x02, 0, 0, 0, 0, 0x66, type >> 8, type & 255]);
-        // Half of them begin like a header that could be right.
-        if (length % 2 === 0 && length > 20) frame[14] = type === 0x86dd ? 0x60 : 0x45;
-        port.send(frame, 0, frame.length, NO_OFFLOAD);
+onEachDatapath(
+  'malformed packets pass or fall, and the next good one passes',
+  { tools: ['ping'] },
+  async (host) => {
+    const { network } = host;
+    const [a, b] = ['a', 'b'].map((name) => network.namespace(name));
+    network.veth(a, 'eth0', host.ns, 'pa', '02:00:00:00:00:01', '10.99.0.1/24');
+    network.veth(b, 'eth0', host.ns, 'pb', '02:00:00:00:00:02', '10.99.0.2/24');
+    const bridge = ['--', 'set', 'bridge', 'br0', `datapath_type=${host.datapathType}`];
+    await host.vsctl(
+      'add-br',
+      'br0',
+      ...bridge,
+      '--',
+      'add-port',
+      'br0',
+      'pa',
+      '--',
+      'add-port',
+      'br0',
+      'pb',
+    );
+    const port = inNetns(network.path(a), () => {
+      const netlink = new NetlinkSocket();
+      const { ifindex } = new Links(netlink).get('eth0')!;
+      netlink.close();
+      return new PacketPort({ name: 'eth0', ifindex, rxSlots: 64, txSlots: 1024 });
+    });
+    try {
+      const types = [0x0800, 0x86dd, 0x0806, 0x8100, 0x88a8, 0x8847, 0x894f, 0x0003, 0x05ff, 0x88cc];
+      const lengths = [14, 15, 16, 18, 20, 33, 34, 41, 54, 60, 128, 1500];
+      for (const type of types) {
+        for (const length of lengths) {
+          const frame = noise(`frame ${type} ${length}`, length);
+          frame.set([0x02, 0, 0, 0, 0, 2, 0x02, 0, 0, 0, 0, 0x66, type >> 8, type & 255]);
+          // Half of them begin like a header that could be right.
+          if (length % 2 === 0 && length > 20) frame[14] = type === 0x86dd ? 0x60 : 0x45;
+          port.send(frame, 0, frame.length, NO_OFFLOAD);
+        }
       }
+      port.flush();
+    } finally {
+      port.close();
     }
-    port.flush();
-  } finally {
-    port.close();
-  }
-  await until(
-    'a ping passes',
-    async () => (await network.run(a, 'ping', ['-c', '1', '-W', '1', '10.99.0.2'])).status === 0,
-  );
-  await healthy(host);
-  assert.doesNotMatch(host.log('ovs-vswitchd'), /forwarding thread .* ended|this is a bug/);
-});
+    await until(
+      'a ping passes',
+      async () => (await network.run(a, 'ping', ['-c', '1', '-W', '1', '10.99.0.2'])).status === 0,
+    );
+    await healthy(host);
+    assert.doesNotMatch(host.log('ovs-vswitchd'), /forwarding thread .* ended|this is a bug/);
+  },
+);

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { saysOnStdout } from '../network.ts';
-import { onHost, type SwitchHost, until } from './host.ts';
+import { onEachDatapath, type SwitchHost, until } from './host.ts';
 
 const guestName = (host: SwitchHost, name: string): string => host.ns.replace(/host$/, name);
 
@@ -12,7 +12,7 @@ async function buildPair(host: SwitchHost): Promise<[a: string, b: string]> {
   const [a, b] = ['a', 'b'].map((name) => network.namespace(name));
   network.veth(a, 'eth0', host.ns, 'pa', '02:00:00:00:00:01', '10.99.0.1/24');
   network.veth(b, 'eth0', host.ns, 'pb', '02:00:00:00:00:02', '10.99.0.2/24');
-  await host.vsctl('add-br', 'br0', '--', 'set', 'bridge', 'br0', 'datapath_type=netdev');
+  await host.vsctl('add-br', 'br0', '--', 'set', 'bridge', 'br0', `datapath_type=${host.datapathType}`);
   await host.vsctl('add-port', 'br0', 'pa', '--', 'add-port', 'br0', 'pb');
   return [a, b];
 }
@@ -27,7 +27,7 @@ async function reaches(host: SwitchHost, from: string, address: string): Promise
 
 const TOOLS = { tools: ['ping', 'iperf3'] };
 
-onHost('TCP passes at default offloads, and counters add up', TOOLS, async (host) => {
+onEachDatapath('TCP passes at default offloads, and counters add up', TOOLS, async (host) => {
   const [a, b] = await buildPair(host);
   await reaches(host, a, '10.99.0.2');
   const server = host.network.start(b, 'iperf3', ['-s', '-1', '--forceflush']);
@@ -49,25 +49,32 @@ onHost('TCP passes at default offloads, and counters add up', TOOLS, async (host
   });
 });
 
-onHost('an interface without its device says so, and heals when the device appears', TOOLS, async (host) => {
-  const [a] = await buildPair(host);
-  const { status, stderr } = await host.run('ovs-vsctl', '--timeout=20', 'add-port', 'br0', 'late');
-  assert.equal(status, 0);
-  assert.match(stderr, /Error detected while setting up 'late'/);
-  assert.equal(await host.get('Interface', 'late', 'ofport'), '-1');
-  assert.match(await host.get('Interface', 'late', 'error'), /late/);
-  const c = host.network.namespace('c');
-  host.network.veth(c, 'eth0', host.ns, 'late', '02:00:00:00:00:03', '10.99.0.3/24');
-  await until('the port has a number', async () => Number(await host.get('Interface', 'late', 'ofport')) > 0);
-  assert.equal(await host.get('Interface', 'late', 'error'), '[]');
-  await reaches(host, a, '10.99.0.3');
+onEachDatapath(
+  'an interface without its device says so, and heals when the device appears',
+  TOOLS,
+  async (host) => {
+    const [a] = await buildPair(host);
+    const { status, stderr } = await host.run('ovs-vsctl', '--timeout=20', 'add-port', 'br0', 'late');
+    assert.equal(status, 0);
+    assert.match(stderr, /Error detected while setting up 'late'/);
+    assert.equal(await host.get('Interface', 'late', 'ofport'), '-1');
+    assert.match(await host.get('Interface', 'late', 'error'), /late/);
+    const c = host.network.namespace('c');
+    host.network.veth(c, 'eth0', host.ns, 'late', '02:00:00:00:00:03', '10.99.0.3/24');
+    await until(
+      'the port has a number',
+      async () => Number(await host.get('Interface', 'late', 'ofport')) > 0,
+    );
+    assert.equal(await host.get('Interface', 'late', 'error'), '[]');
+    await reaches(host, a, '10.99.0.3');
 
-  host.network.ip(host.ns, 'link', 'del', 'late');
-  await until('the loss is told', async () => (await host.get('Interface', 'late', 'ofport')) === '-1');
-  await reaches(host, a, '10.99.0.2');
-});
+    host.network.ip(host.ns, 'link', 'del', 'late');
+    await until('the loss is told', async () => (await host.get('Interface', 'late', 'ofport')) === '-1');
+    await reaches(host, a, '10.99.0.2');
+  },
+);
 
-onHost('kill -9 of both daemons loses nothing that was committed', TOOLS, async (host) => {
+onEachDatapath('kill -9 of both daemons loses nothing that was committed', TOOLS, async (host) => {
   const [a] = await buildPair(host);
   await reaches(host, a, '10.99.0.2');
   const numbers = await host.vsctl('--columns=name,ofport', 'list', 'Interface');
@@ -95,22 +102,26 @@ onHost('kill -9 of both daemons loses nothing that was committed', TOOLS, async 
   await reaches(host, a, '10.99.0.2');
 });
 
-onHost('the switch outlives its database, and takes up what changed meanwhile', TOOLS, async (host) => {
-  const [a] = await buildPair(host);
-  await reaches(host, a, '10.99.0.2');
-  await host.kill('ovsdb-server');
-  await reaches(host, a, '10.99.0.2');
-  await host.startDatabase();
-  const c = host.network.namespace('c');
-  host.network.veth(c, 'eth0', host.ns, 'pc', '02:00:00:00:00:03', '10.99.0.3/24');
-  await host.vsctl('add-port', 'br0', 'pc');
-  await reaches(host, a, '10.99.0.3');
-});
+onEachDatapath(
+  'the switch outlives its database, and takes up what changed meanwhile',
+  TOOLS,
+  async (host) => {
+    const [a] = await buildPair(host);
+    await reaches(host, a, '10.99.0.2');
+    await host.kill('ovsdb-server');
+    await reaches(host, a, '10.99.0.2');
+    await host.startDatabase();
+    const c = host.network.namespace('c');
+    host.network.veth(c, 'eth0', host.ns, 'pc', '02:00:00:00:00:03', '10.99.0.3/24');
+    await host.vsctl('add-port', 'br0', 'pc');
+    await reaches(host, a, '10.99.0.3');
+  },
+);
 
-onHost('the daemons end as they were asked to, and take their files with them', {}, async (host) => {
-  await host.vsctl('add-br', 'br0', '--', 'set', 'bridge', 'br0', 'datapath_type=netdev');
+onEachDatapath('the daemons end as they were asked to, and take their files with them', {}, async (host) => {
+  await host.vsctl('add-br', 'br0', '--', 'set', 'bridge', 'br0', `datapath_type=${host.datapathType}`);
   assert.match(host.network.ip(host.ns, '-br', 'link'), /^br0/m);
-  await host.appctl('exit');
+  await host.appctl('exit', '--cleanup');
   await until('the switch is gone', () => !host.runs('ovs-vswitchd'));
   for (const name of [
     'ovs-vswitchd.pid',
@@ -130,7 +141,7 @@ onHost('the daemons end as they were asked to, and take their files with them', 
   assert.match(await host.vsctl('show'), /Bridge br0/);
 });
 
-onHost('patch ports join two bridges', TOOLS, async (host) => {
+onEachDatapath('patch ports join two bridges', TOOLS, async (host) => {
   const [a] = await buildPair(host);
   const c = host.network.namespace('c');
   host.network.veth(c, 'eth0', host.ns, 'pc', '02:00:00:00:00:03', '10.99.0.3/24');
@@ -148,14 +159,26 @@ onHost('patch ports join two bridges', TOOLS, async (host) => {
       `options:peer=${peer}`,
     ] as const;
   await host.vsctl(
-    ...['add-br', 'br1', '--', 'set', 'bridge', 'br1', 'datapath_type=netdev', '--', 'add-port', 'br1', 'pc'],
+    ...[
+      'add-br',
+      'br1',
+      '--',
+      'set',
+      'bridge',
+      'br1',
+      `datapath_type=${host.datapathType}`,
+      '--',
+      'add-port',
+      'br1',
+      'pc',
+    ],
     ...patch('br0', 'p01', 'p10'),
     ...patch('br1', 'p10', 'p01'),
   );
   await reaches(host, a, '10.99.0.3');
 });
 
-onHost('an internal port is a device of the host', TOOLS, async (host) => {
+onEachDatapath('an internal port is a device of the host', TOOLS, async (host) => {
   const [a] = await buildPair(host);
   host.network.ip(host.ns, 'addr', 'add', '10.99.0.9/24', 'dev', 'br0');
   host.network.ip(host.ns, 'link', 'set', 'br0', 'up');

@@ -1,5 +1,6 @@
 import { WeftError } from '../../base/errors.ts';
 import type { Logger } from '../../base/log.ts';
+import { createKernelDatapath, type KernelDatapath } from '../../datapath/kernel/kernel-datapath.ts';
 import type { DummyPort } from '../../datapath/ports/dummy.ts';
 import type { Datapath } from '../../datapath/types.ts';
 import { createInProcessDatapath, type InProcessDatapath } from '../../datapath/userspace/in-process.ts';
@@ -11,7 +12,7 @@ import type { DeviceProvider } from '../../switch/device/device.ts';
 import { type DummyDevice, DummyDevices } from '../../switch/device/dummy.ts';
 import { SystemDevices } from '../../switch/device/system.ts';
 import { TUNNEL_TYPES } from '../../switch/tunnel/config.ts';
-import { HostMonitor } from '../../sys/netlink/monitor.ts';
+import { type HostChange, HostMonitor } from '../../sys/netlink/monitor.ts';
 import type { DaemonClock } from '../daemon/clock.ts';
 import { DummyLink } from './dummy-link.ts';
 
@@ -24,6 +25,8 @@ export interface DatapathsOptions {
   readonly dummy: 'no' | 'yes' | 'override';
   /** Not --disable-system. */
   readonly system: boolean;
+  /** Where in a bpf file system the kernel datapath pins what outlives the process. */
+  readonly pinRoot: string;
 }
 
 export interface Dummies {
@@ -40,8 +43,8 @@ export class Datapaths implements DatapathProvider {
   readonly #options: DatapathsOptions;
   /** Open in-process datapaths with their devices, for the netdev-dummy commands. */
   readonly dummies = new Map<string, Dummies>();
-  /** Those that show devices of the host. */
-  readonly #systems = new Set<SystemDevices>();
+  /** Who hears of changes of the host's devices. */
+  readonly #listeners = new Set<(change: HostChange) => void>();
   #monitor: HostMonitor | null = null;
 
   constructor(options: DatapathsOptions) {
@@ -104,25 +107,60 @@ export class Datapaths implements DatapathProvider {
     if (!system && type === 'system') {
       throw new WeftError('datapath-disabled', 'datapath type system is switched off by --disable-system');
     }
-    const devices: SystemDevices = new SystemDevices(() => this.#systems.delete(devices));
-    this.#systems.add(devices);
-    const datapath = new RestartingDatapath({
+    const kernel = type === 'system' ? this.#openKernel() : null;
+    const listener = (change: HostChange): void => {
+      if (change.topic === 'link') kernel?.deviceChanged(change.link.ifindex);
+      else if (change.topic === 'lost') kernel?.deviceChanged(null);
+      devices.refresh();
+    };
+    const devices: SystemDevices = new SystemDevices(() => this.#listeners.delete(listener));
+    this.#watch(listener);
+    return { datapath: kernel ?? this.#openWorker(type), devices };
+  }
+
+  /** The datapath in the kernel; null, with the reason in the log, where it can't run. */
+  #openKernel(): KernelDatapath | null {
+    const { clock, log } = this.#options;
+    try {
+      const datapath = createKernelDatapath({
+        clock,
+        random: Math.random,
+        log,
+        pinRoot: this.#options.pinRoot,
+      });
+      log.module('dpif_kernel').info(`${datapath.name}: forwarding in the kernel, by eBPF`);
+      return datapath;
+    } catch (error) {
+      const why = error instanceof Error ? error.message : String(error);
+      log
+        .module('dpif_kernel')
+        .info(`ovs-system: forwarding in user space, as the kernel datapath can't run: ${why}`);
+      return null;
+    }
+  }
+
+  #openWorker(type: string): Datapath {
+    const { clock, log } = this.#options;
+    return new RestartingDatapath({
       clock,
       log: log.module('dpif_netdev'),
       make: (onFailure) =>
         createWorkerDatapath({
           clock,
-          random,
+          random: Math.random,
           log,
           type: `${type}@ovs-${type}`,
           name: `ovs-${type}`,
           onFailure,
         }),
     });
-    this.#monitor ??= new HostMonitor(['link'], () => {
-      for (const each of this.#systems) each.refresh();
+  }
+
+  #watch(listener: (change: HostChange) => void): void {
+    this.#listeners.add(listener);
+    this.#monitor ??= new HostMonitor(['link'], (change) => {
+      for (const each of this.#listeners) each(change);
     });
-    return { datapath, devices };
   }
 
   /** A datapath that no bridge owns, for `dpctl`; null: there can be none of that type. */

@@ -5,6 +5,7 @@ import { type Connector, openVSwitchSchema } from '../../ovsdb/index.ts';
 import { Switch } from '../../switch/bridge/manager.ts';
 import { OpenFlowSwitch } from '../../switch/conn/openflow-switch.ts';
 import type { OfPort } from '../../switch/ofproto/port.ts';
+import { BPF_FS } from '../../sys/bpf-fs.ts';
 import { registerClockCommands } from '../daemon/clock.ts';
 import type { Daemon, DaemonDefinition } from '../daemon/daemon.ts';
 import type { OptionSpec } from '../daemon/options.ts';
@@ -75,7 +76,10 @@ export async function startSwitch(daemon: Daemon, connector: Connector): Promise
       : 'yes'
     : 'no';
   const streams = new SocketStreams(daemon.dirs.run);
-  const datapaths = new Datapaths({ clock, log, streams, dummy, system: !daemon.has('disable-system') });
+  const system = !daemon.has('disable-system');
+  const pinRoot = process.env.WEFT_BPFFS ?? BPF_FS;
+  const datapaths = new Datapaths({ clock, log, streams, dummy, system, pinRoot });
+  let cleanup = false;
   const vswitch: Switch = new Switch({
     client,
     clock,
@@ -110,7 +114,10 @@ export async function startSwitch(daemon: Daemon, connector: Connector): Promise
     vswitch,
     datapaths,
     clock,
-    exit: () => daemon.exit(),
+    exit: (withCleanup) => {
+      cleanup = withCleanup;
+      daemon.exit();
+    },
   });
   registerClockCommands(clock, daemon.commands);
   clock.onSettle(async () => {
@@ -119,7 +126,7 @@ export async function startSwitch(daemon: Daemon, connector: Connector): Promise
     await new Promise<void>((resolve) => setImmediate(() => setImmediate(resolve)));
   });
   daemon.onExit(async () => {
-    await vswitch.close();
+    await vswitch.close(cleanup);
     client.close();
     await datapaths.close();
   });

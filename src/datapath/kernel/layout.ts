@@ -264,3 +264,6 @@ export const QUEUE_READ = 4;
 function wordsFrom(first: number, count: number): number[] {
   return Array.from({ length: count }, (_, i) => first + i);
 }
+
+/** JavaScript's own counters are in a map too, so that they outlive the process: memory in pieces of so many bytes. */
+export const COUNTER_PIECE = 64;

@@ -1,6 +1,7 @@
 import { bytes, u32 } from '../../ebpf/codec.ts';
 import { BpfMap, possibleCpus, programArray } from '../../ebpf/map.ts';
 import { RingBuffer } from '../../ebpf/ring-buffer.ts';
+import { Counters } from '../userspace/counters.ts';
 import * as L from './layout.ts';
 
 export interface MapSizes {
@@ -32,6 +33,8 @@ export interface KernelMaps {
   readonly routes: BpfMap<Uint8Array, Uint8Array>;
   readonly receivers: BpfMap<number, Uint8Array>;
   readonly locals: BpfMap<Uint8Array, number>;
+  /** Memory of JavaScript's own counters. */
+  readonly counters: BpfMap<number, Uint8Array>;
   readonly shards: number;
   /** Whether no two CPUs share a shard. */
   readonly exclusive: boolean;
@@ -92,14 +95,21 @@ export function createMaps(sizes: MapSizes): KernelMaps {
       value: u32,
       maxEntries: L.MAX_LOCALS,
     }),
+    counters: array(
+      'weft_counters',
+      L.COUNTER_PIECE,
+      Math.ceil(Counters.bytesFor(sizes.maxFlows) / L.COUNTER_PIECE),
+      true,
+    ),
     shards,
     exclusive: shards >= cpus,
   };
 }
 
 export function closeMaps(maps: KernelMaps): void {
-  const { frame, totals, programs, ports, actions, flowStats, portStats, ringTable, queues, rings } = maps;
-  const all = [frame, totals, programs, ports, actions, flowStats, portStats, ringTable, queues];
-  for (const map of [...all, maps.routes, maps.receivers, maps.locals]) map.close();
-  for (const ring of rings) ring.close();
+  const { frame, totals, programs, ports, actions, flowStats, portStats, ringTable, queues } = maps;
+  const { routes, receivers, locals, counters } = maps;
+  for (const map of [frame, totals, programs, ports, actions, flowStats, portStats, ringTable]) map.close();
+  for (const map of [queues, routes, receivers, locals, counters]) map.close();
+  for (const ring of maps.rings) ring.close();
 }

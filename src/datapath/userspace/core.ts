@@ -174,6 +174,39 @@ export class Core {
     }
   }
 
+  /**
+   * Goes on with a packet that another part of the datapath received and counted: looks it up. Its bytes may be changed
+   * in place.
+   *
+   * @param flow words of its key that are not in the packet, recirc_id among them
+   * @param depth recirculations behind it
+   */
+  resume(packet: Packet, flow: Flow, depth: number): void {
+    this.#forward(this.#begin(packet, flow, depth), DIRTY_ALL);
+    this.#depth = 0;
+  }
+
+  /** Runs the actions of a megaflow that another part of the datapath found for the packet, and counted; see `resume`. */
+  perform(slot: number, packet: Packet, flow: Flow, depth: number): void {
+    const program = this.#programs[slot];
+    if (program === undefined) return;
+    this.#run(program, this.#begin(packet, flow, depth));
+    this.#depth = 0;
+  }
+
+  #begin(packet: Packet, flow: Flow, depth: number): Context {
+    this.#now = this.#host.now();
+    this.#recirculations = depth;
+    this.#depth = depth;
+    const context = this.#context(0);
+    context.packet = packet;
+    context.stale = false;
+    context.tainted = true;
+    context.key.set(flow);
+    extractFlow(packet, context.key);
+    return context;
+  }
+
   /** Runs actions on a packet that the slow path hands in. The packet must be the caller's own copy. */
   execute(packet: Packet, flow: Flow, actions: readonly DpAction[]): void {
     this.#now = this.#host.now();

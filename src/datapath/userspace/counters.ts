@@ -28,6 +28,8 @@ export const DROP_REASONS = [
 export type DropReason = (typeof DROP_REASONS)[number];
 
 const TOTALS = 5;
+const TOTAL_BYTES = (TOTALS + DROP_REASONS.length) * 8;
+const PORT_BYTES = MAX_PORTS * PORT_FIELDS * 8;
 
 /**
  * All counters of one datapath, in shared memory, so that the thread that forwards writes them and any
@@ -35,7 +37,7 @@ const TOTALS = 5;
  * 2^53, and a reader never sees half of one.
  */
 export class Counters {
-  readonly memory: SharedArrayBuffer;
+  readonly memory: ArrayBufferLike;
   readonly maxFlows: number;
   /** Packets, bytes and time of last use (ms) of each slot. */
   readonly flows: Float64Array;
@@ -44,16 +46,19 @@ export class Counters {
   /** hits, missed, lost, microflowHits, masksSearched, then the drops by reason. */
   readonly #totals: Float64Array;
 
-  /** @param memory that of another thread's `Counters` of the same size; none: new memory of zeros */
-  constructor(maxFlows: number, memory?: SharedArrayBuffer) {
-    const portBytes = MAX_PORTS * PORT_FIELDS * 8;
-    const totalBytes = (TOTALS + DROP_REASONS.length) * 8;
+  /** @param memory that of another thread's or process's `Counters` of the same size; none: new memory of zeros */
+  constructor(maxFlows: number, memory?: ArrayBufferLike) {
     this.maxFlows = maxFlows;
-    this.memory = memory ?? new SharedArrayBuffer(totalBytes + portBytes + maxFlows * (24 + 4));
+    this.memory = memory ?? new SharedArrayBuffer(Counters.bytesFor(maxFlows));
     this.#totals = new Float64Array(this.memory, 0, TOTALS + DROP_REASONS.length);
-    this.#ports = new Float64Array(this.memory, totalBytes, MAX_PORTS * PORT_FIELDS);
-    this.flows = new Float64Array(this.memory, totalBytes + portBytes, maxFlows * 3);
-    this.tcpFlags = new Int32Array(this.memory, totalBytes + portBytes + maxFlows * 24, maxFlows);
+    this.#ports = new Float64Array(this.memory, TOTAL_BYTES, MAX_PORTS * PORT_FIELDS);
+    this.flows = new Float64Array(this.memory, TOTAL_BYTES + PORT_BYTES, maxFlows * 3);
+    this.tcpFlags = new Int32Array(this.memory, TOTAL_BYTES + PORT_BYTES + maxFlows * 24, maxFlows);
+  }
+
+  /** Memory that it takes. */
+  static bytesFor(maxFlows: number): number {
+    return TOTAL_BYTES + PORT_BYTES + maxFlows * (24 + 4);
   }
 
   flowHit(slot: number, bytes: number, now: number, tcpFlags: number): void {
@@ -63,6 +68,14 @@ export class Counters {
     flows[at + 1] = flows[at + 1] + bytes;
     flows[at + 2] = now;
     if (tcpFlags !== 0) this.tcpFlags[slot] = this.tcpFlags[slot] | tcpFlags;
+  }
+  /** Adds what was counted elsewhere. */
+  flowAdd(slot: number, stats: FlowStats): void {
+    const at = slot * 3;
+    this.flows[at] += stats.packets;
+    this.flows[at + 1] += stats.bytes;
+    this.flows[at + 2] = Math.max(this.flows[at + 2], stats.used);
+    this.tcpFlags[slot] |= stats.tcpFlags;
   }
   flowClear(slot: number): void {
     this.flows.fill(0, slot * 3, slot * 3 + 3);
@@ -116,6 +129,19 @@ export class Counters {
   sendDropped(port: number): void {
     const at = port * PORT_FIELDS + TX_DROPPED;
     this.#ports[at] = this.#ports[at] + 1;
+  }
+  /** Adds what was counted elsewhere. */
+  portAdd(port: number, stats: PortStats): void {
+    const at = port * PORT_FIELDS;
+    const p = this.#ports;
+    p[at + RX_PACKETS] += stats.rxPackets;
+    p[at + RX_BYTES] += stats.rxBytes;
+    p[at + RX_ERRORS] += stats.rxErrors;
+    p[at + RX_DROPPED] += stats.rxDropped;
+    p[at + TX_PACKETS] += stats.txPackets;
+    p[at + TX_BYTES] += stats.txBytes;
+    p[at + TX_ERRORS] += stats.txErrors;
+    p[at + TX_DROPPED] += stats.txDropped;
   }
   portClear(port: number): void {
     this.#ports.fill(0, port * PORT_FIELDS, (port + 1) * PORT_FIELDS);

@@ -117,7 +117,7 @@ class WorkerDatapath implements Datapath {
     const setup: M.WorkerSetup = {
       control: this.#control.buffer as SharedArrayBuffer,
       answer: this.#answer.buffer as SharedArrayBuffer,
-      counters: this.#counters.memory,
+      counters: this.#counters.memory as SharedArrayBuffer,
       commands: this.#commands.memory,
       upcalls: this.#upcalls.memory,
       wakeFd: this.#wake.fd,

@@ -68,6 +68,9 @@ export class Switch implements StatusSource {
   #scheduled = false;
   #closed = false;
   #configured = false;
+  /** Flows need not be waited for (any more). */
+  #restored = false;
+  readonly #taken = new WeakSet<SlowPath>();
   #appliedConfig: number | null = null;
   readonly #readyWaiters: (() => void)[] = [];
 
@@ -141,10 +144,19 @@ export class Switch implements StatusSource {
     return new Promise((resolve) => this.#readyWaiters.push(resolve));
   }
 
-  /** Ends forwarding. With `cleanup`, devices that the switch made go too. */
-  async close(): Promise<void> {
+  /**
+   * Ends. Without `cleanup` a datapath that outlives processes goes on with what it knows; all others end forwarding,
+   * and with them the devices that the switch made.
+   */
+  async close(cleanup = true): Promise<void> {
     this.#closed = true;
     for (const timer of this.#timers) timer.cancel();
+    for (const [type, { datapath, slowPath }] of this.#backers) {
+      if (cleanup || datapath.leave === undefined) continue;
+      this.#backers.delete(type);
+      slowPath.leave();
+      await datapath.leave();
+    }
     for (const bridge of this.#bridges.values()) bridge.close();
     this.#bridges.clear();
     for (const backer of this.#backers.values()) {
@@ -224,11 +236,26 @@ export class Switch implements StatusSource {
     }
     this.#joinPatches();
     this.#closeUnusedBackers();
+    this.#takeOver(root.other_config.get('flow-restore-wait') === 'true');
     this.#appliedConfig = root.next_cfg;
     this.#status.writeAll();
     if (!this.#configured) {
       this.#configured = true;
       for (const waiter of this.#readyWaiters.splice(0)) waiter();
+    }
+  }
+
+  /**
+   * Has datapaths end what earlier processes left, now that ports are there. While flows are to be restored first
+   * (other_config:flow-restore-wait, which counts at the start only), nothing is decided by the tables.
+   */
+  #takeOver(waiting: boolean): void {
+    this.#restored ||= !waiting;
+    for (const { slowPath } of this.#backers.values()) {
+      slowPath.holding = !this.#restored;
+      if (!this.#restored || this.#taken.has(slowPath)) continue;
+      this.#taken.add(slowPath);
+      slowPath.takeOver();
     }
   }
 

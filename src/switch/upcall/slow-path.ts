@@ -73,9 +73,21 @@ export class SlowPath {
     this.purge();
   }
 
+  /** Ends, and leaves the megaflows in a datapath that goes on. */
+  leave(): void {
+    this.#revalidator.close();
+  }
+
   /** While true megaflows are not looked at again, whatever changes (`revalidator/pause`). */
   set paused(paused: boolean) {
     this.#revalidator.paused = paused;
+  }
+
+  /** While true nothing is decided by the tables, for they are still being filled: what comes up is dropped. */
+  set holding(holding: boolean) {
+    if (holding === this.#upcalls.holding) return;
+    this.#upcalls.holding = holding;
+    this.#revalidator.paused = holding;
   }
 
   /** `upcall/disable-megaflows`: match every field that a packet has. */
@@ -158,6 +170,11 @@ export class SlowPath {
    */
   adopt(packetKey: Flow, mask: Flow, actions: readonly DpAction[]): boolean {
     return this.#megaflows.adopt(packetKey, mask, actions);
+  }
+
+  /** Goes on where an earlier process left off, if it did: ports and tables are in place now. */
+  takeOver(): void {
+    this.datapath.takeOver?.((key, mask) => this.#upcalls.inherit(key, mask));
   }
 
   /** Removes one megaflow; packets of it will bring it back. */

@@ -1,7 +1,7 @@
 import type { Clock } from '../../base/clock.ts';
 import type { Logger, ModuleLog } from '../../base/log.ts';
 import { formatKey } from '../../datapath/text/index.ts';
-import type { Datapath, Upcall } from '../../datapath/types.ts';
+import type { Datapath, MegaflowId, Upcall } from '../../datapath/types.ts';
 import { formatFlow } from '../../flow/flow-text.ts';
 import { type Flow, W_IN_PORT, W_TCP_FLAGS } from '../../flow/layout.ts';
 import { toHex } from '../../wire/bytes.ts';
@@ -10,7 +10,7 @@ import { savedInPort } from '../xlate/frozen.ts';
 import { ERROR_TEXT, renderTrace, TraceSink } from '../xlate/report.ts';
 import type { CacheEntry, TrafficStats, XlateError } from '../xlate/types.ts';
 import type { ChangeLog } from './change-log.ts';
-import { Megaflow } from './megaflow.ts';
+import { isSubsetMask, Megaflow } from './megaflow.ts';
 import type { MegaflowStore } from './megaflow-store.ts';
 import type { Origin, Translator } from './translator.ts';
 
@@ -51,6 +51,8 @@ export class UpcallHandler {
   /** What Open vSwitch's datapath logs of each upcall. */
   readonly #netdevLog: ModuleLog;
   readonly counts = { upcalls: 0, failed: 0 };
+  /** Drops everything. */
+  holding = false;
 
   constructor(options: UpcallHandlerOptions) {
     this.#datapath = options.datapath;
@@ -65,6 +67,7 @@ export class UpcallHandler {
 
   handle(upcall: Upcall): void {
     this.counts.upcalls++;
+    if (this.holding) return;
     this.#netdevLog.dbg(
       () =>
         `${this.#datapath.name}: ${upcall.kind} upcall:\n${formatKey(upcall.flow, null)}\n${toHex(upcall.packet)}`,
@@ -116,6 +119,31 @@ export class UpcallHandler {
         offload: upcall.offload,
       });
     }
+  }
+
+  /**
+   * Decides anew about a megaflow of an earlier process, of whose packets only the bits under the mask are known. Null
+   * if it covers packets that the tables of today would tell apart.
+   */
+  inherit(dpKey: Flow, mask: Flow): MegaflowId | null {
+    const origin = this.#translator.originOf(dpKey);
+    if (origin === null) return null;
+    const { ofproto } = origin;
+    const cache: CacheEntry[] = [];
+    const flow = this.#translator.toOpenFlow(dpKey, origin.ofPort);
+    const dependencies = this.#translator.dependenciesOf(dpKey);
+    const { seq } = this.#changes;
+    const options = { packet: null, effects: false, cache, dependencies };
+    const out = this.#translator.translate(flow, ofproto, options);
+    if (!isSubsetMask(this.#translator.datapathMask(dpKey, out.wc, ofproto), mask)) {
+      this.#translator.release(out.recircs);
+      return null;
+    }
+    const translation = { out, cache, dependencies, seq };
+    const { pool } = this.#translator;
+    const megaflow = new Megaflow({ ofproto, dpKey, flow, mask, translation, now: this.#clock.now(), pool });
+    this.#megaflows.install(megaflow);
+    return megaflow.id < 0 ? null : megaflow.id;
   }
 
   /** Logs how a translation came to its error, as a trace would show it. */

@@ -1,0 +1,675 @@
+import type { Clock, Timer } from '../../base/clock.ts';
+import { WeftError } from '../../base/errors.ts';
+import type { Logger, ModuleLog } from '../../base/log.ts';
+import { Program } from '../../ebpf/program.ts';
+import { type Flow, W_IN_PORT, W_RECIRC_ID } from '../../flow/layout.ts';
+import type { MemoryMap } from '../../sys/memory-map.ts';
+import { inNetns } from '../../sys/netns.ts';
+import { PacketSender } from '../../sys/packet-sender.ts';
+import { extractFlow } from '../packet/extract.ts';
+import { DEFAULT_HEADROOM, Packet } from '../packet/packet.ts';
+import type {
+  Datapath,
+  DatapathFeatures,
+  DatapathPort,
+  DatapathStats,
+  DpAction,
+  ExecuteRequest,
+  FlowStats,
+  MegaflowId,
+  MegaflowSpec,
+  PacketOffload,
+  PortSpec,
+  PortStats,
+  Upcall,
+  UserspaceCookie,
+} from '../types.ts';
+import { Core, offloadOf, packetOf } from '../userspace/core.ts';
+import { Counters } from '../userspace/counters.ts';
+import { monotonic } from '../userspace/forwarder.ts';
+import { DEFAULT_MAX_FLOWS, DEFAULT_MAX_MASKS, userspaceFeatures } from '../userspace/in-process.ts';
+import { LOCAL_PORT } from '../userspace/port-numbers.ts';
+import { actionProgram } from './action-program.ts';
+import { ActionSlots, Cookies } from './action-slots.ts';
+import { encodeActions } from './encode-actions.ts';
+import { KernelCounters } from './kernel-counters.ts';
+import { KernelPorts } from './kernel-ports.ts';
+import * as L from './layout.ts';
+import { lookupProgram, type MaskTable } from './lookup-program.ts';
+import { closeMaps, createMaps, type KernelMaps } from './maps.ts';
+import { createHash, type EntryHash, type HashSpec, MaskTables } from './mask-tables.ts';
+import { restoreOffload } from './offload.ts';
+import { Pins } from './pins.ts';
+import { Predecessor } from './predecessor.ts';
+import { upcallFunction } from './upcall.ts';
+import { UpcallPump } from './upcall-pump.ts';
+import { UpcallReader } from './upcall-record.ts';
+
+/*
+ * The datapath in the kernel.
+ *
+ * Programs forward what they know: the megaflows of up to `maxKernelMasks` masks, with the actions that
+ * `encodeActions` can write down. Whatever else there is, this process does with the core of the userspace datapath, which
+ * has every megaflow: packets without an entry in the kernel, or with an entry that says "up", come by a ring, are looked
+ * up here, and go out by a packet socket. So nothing is refused and nothing is wrong, only slower, and counted:
+ * `statistics()` tells how much.
+ *
+ * Counters of flows and ports are sums of what programs and the core counted.
+ *
+ * Changes take effect in order: entries of hashes are replaced whole; a new set of masks comes with a new program, which
+ * takes the old one's place in the table of programs between two packets. Until then packets of a new mask come up.
+ */
+
+export interface KernelOptions {
+  readonly clock: Clock;
+  /** Number in [0, 1). */
+  readonly random: () => number;
+  readonly log: Logger;
+  /** Default "system@ovs-system" and "ovs-system". */
+  readonly type?: string;
+  readonly name?: string;
+  /** Default 200,000 flows, 1,024 masks. */
+  readonly maxFlows?: number;
+  readonly maxMasks?: number;
+  /** Masks that programs look up, at most 64, which is the default. */
+  readonly maxKernelMasks?: number;
+  /** Rings for upcalls, and bytes of each; default 16 of 1 MB. */
+  readonly rings?: number;
+  readonly ringBytes?: number;
+  /** Network namespace of the devices, as a path; default: that of the process. */
+  readonly netns?: string;
+  /** Runs a function in the next turn of the event loop; default `setImmediate`. */
+  readonly defer?: (fn: () => void) => void;
+  /**
+   * Directory of a bpf file system in which to pin what shall outlive the process, and to look for what an earlier one
+   * left (pins.ts); none: forwarding ends with the process.
+   */
+  readonly pinRoot?: string;
+}
+
+/** What the kernel datapath can tell beyond the interface. */
+export interface KernelStatistics {
+  /** Masks in the program, and others in use. */
+  readonly kernelMasks: number;
+  readonly otherMasks: number;
+  /** Flows whose actions programs can't do. */
+  readonly upFlows: number;
+  /** Programs made since the start. */
+  readonly programs: number;
+  /** Packets that came up for want of an entry, because an entry said so, because programs could not read them. */
+  readonly missed: number;
+  readonly up: number;
+  readonly unparsed: number;
+  /** Hits at the first mask tried. */
+  readonly cacheHits: number;
+}
+
+export interface KernelDatapath extends Datapath {
+  statistics(): KernelStatistics;
+  /** Looks at a port's device again, which the kernel said has changed; null: at all of them. */
+  deviceChanged(ifindex: number | null): void;
+}
+
+export const MAX_KERNEL_MASKS = 64;
+const RINGS = 16;
+const RING_BYTES = 1 << 20;
+/** Between two looks at which masks deserve a place in the program. */
+const RANK_MS = 1000;
+
+/** @throws WeftError, SystemError where the kernel lacks something, or this process may not. */
+export function createKernelDatapath(options: KernelOptions): KernelDatapath {
+  return new Kernel(options);
+}
+
+interface Waiting {
+  readonly packet: Uint8Array;
+  readonly flow: Flow;
+  readonly cookie: UserspaceCookie | null;
+  readonly offload: PacketOffload | null;
+}
+
+class Kernel implements KernelDatapath {
+  readonly type: string;
+  readonly name: string;
+  readonly features: DatapathFeatures = userspaceFeatures(false);
+  readonly #clock: Clock;
+  readonly #log: ModuleLog;
+  readonly #defer: (fn: () => void) => void;
+  readonly #maps: KernelMaps;
+  readonly #core: Core;
+  readonly #counters: Counters;
+  readonly #counterMemory: MemoryMap;
+  readonly #kernelCounters: KernelCounters;
+  readonly #cookies = new Cookies();
+  readonly #slots: ActionSlots;
+  readonly #masks: MaskTables;
+  readonly #ports: KernelPorts;
+  readonly #sender: PacketSender;
+  readonly #pump: UpcallPump;
+  readonly #pins: Pins | null;
+  #predecessor: Predecessor | null = null;
+  #leaving = false;
+  /** Slot of each flow's action program; -1: it has none. */
+  readonly #programOf: Int32Array;
+  /** What an entry of each flow says. */
+  readonly #kindOf: Uint8Array;
+  /** What to add to the programs' monotonic time to get the switch's. */
+  readonly #timeOffset: number;
+  /** Packets of each flow at the last ranking of masks. */
+  readonly #ranked: Float64Array;
+  readonly #reader: UpcallReader;
+  readonly #packet = new Packet(new Uint8Array(0));
+  #buffer = new Uint8Array(2048);
+  #handler: ((upcall: Upcall) => void) | null = null;
+  #waiting: Waiting[] = [];
+  #executing: ExecuteRequest[] = [];
+  #inCore = false;
+  #draining = false;
+  #scheduled = false;
+  #lastProgram = Number.NEGATIVE_INFINITY;
+  #programs = 0;
+  #upFlows = 0;
+  /** Makes the mask cache's hash one that nobody can guess. */
+  readonly #seed: number;
+  /** Packets that the core was given from rings. */
+  #resumed = 0;
+  /** Upcalls that nobody wanted. */
+  #lost = 0;
+  #rankTimer: Timer | null = null;
+  #closed = false;
+
+  constructor(options: KernelOptions) {
+    const maxFlows = options.maxFlows ?? DEFAULT_MAX_FLOWS;
+    const { netns, clock } = options;
+    this.type = options.type ?? 'system@ovs-system';
+    this.name = options.name ?? 'ovs-system';
+    this.#clock = clock;
+    this.#log = options.log.module('dpif_kernel').limited(60, 5);
+    this.#defer = options.defer ?? setImmediate;
+    this.#timeOffset = clock.now() - monotonic();
+    this.#seed = Math.floor(options.random() * 2 ** 32) | 0;
+    this.#programOf = new Int32Array(maxFlows).fill(-1);
+    this.#kindOf = new Uint8Array(maxFlows);
+    this.#ranked = new Float64Array(maxFlows);
+    this.#maps = createMaps({
+      maxFlows,
+      rings: options.rings ?? RINGS,
+      ringBytes: options.ringBytes ?? RING_BYTES,
+    });
+    this.#sender = netns === undefined ? new PacketSender() : inNetns(netns, () => new PacketSender());
+    this.#counterMemory = this.#maps.counters.mmap();
+    this.#counters = new Counters(maxFlows, this.#counterMemory.buffer);
+    this.#kernelCounters = new KernelCounters(this.#maps);
+    this.#reader = new UpcallReader(this.#maps);
+    this.#core = new Core({
+      host: {
+        now: () => clock.now(),
+        upcall: (packet, key, cookie) => this.#queueUpcall(packet, key, cookie),
+      },
+      counters: this.#counters,
+      maxFlows,
+      maxMasks: options.maxMasks ?? DEFAULT_MAX_MASKS,
+      random: options.random,
+    });
+    this.#slots = new ActionSlots(
+      { set: (slot, bytes) => void this.#maps.actions.set(slot, bytes) },
+      L.ACTION_SLOTS,
+      this.#cookies,
+      () => clock.now(),
+    );
+    this.#pins = options.pinRoot === undefined ? null : this.#openPins(options.pinRoot, netns);
+    this.#predecessor = this.#openPredecessor();
+    this.#masks = new MaskTables({ maxFlows, maxMasks: options.maxKernelMasks ?? MAX_KERNEL_MASKS }, (spec) =>
+      this.#makeHash(spec),
+    );
+    this.#ports = new KernelPorts({
+      maps: this.#maps,
+      kernelCounters: this.#kernelCounters,
+      counters: this.#counters,
+      netns,
+      sender: this.#sender,
+      pins: this.#pins,
+    });
+    this.#ports.numbers.add({ port: LOCAL_PORT, name: this.name, type: 'internal' });
+    const act = Program.load({
+      kind: 'classifier',
+      name: 'weft_act',
+      describe: true,
+      code: actionProgram({ maps: this.#maps, upcall: upcallFunction(this.#maps) }),
+    });
+    this.#maps.programs.set(L.PROGRAM_ACT, act.fd);
+    act.close();
+    this.#program();
+    this.#pump = new UpcallPump({
+      rings: this.#maps.rings,
+      visit: (bytes, start, length) => this.#take(bytes, start, length),
+      turned: () => this.#programIfDirty(),
+      defer: this.#defer,
+    });
+    this.#armRanking();
+  }
+
+  // --- What outlives the process --------------------------------------------------------------------
+
+  #openPins(root: string, netns: string | undefined): Pins | null {
+    const open = (): Pins => Pins.open(root, this.name);
+    try {
+      const pins = netns === undefined ? open() : inNetns(netns, open);
+      pins.pinMaps(this.#maps);
+      return pins;
+    } catch (error) {
+      const why = error instanceof Error ? error.message : String(error);
+      this.#log.info(`${this.name}: forwarding will end with this process, nothing can be pinned: ${why}`);
+      return null;
+    }
+  }
+
+  #openPredecessor(): Predecessor | null {
+    const directory = this.#pins?.predecessor() ?? null;
+    if (directory === null) return null;
+    try {
+      return new Predecessor(directory);
+    } catch (error) {
+      // It died in the middle of something, or had other sizes: its ports go on until ours are in place.
+      const why = error instanceof Error ? error.message : String(error);
+      this.#log.warn(`${this.name}: flows of the process before are not carried over: ${why}`);
+      return null;
+    }
+  }
+
+  #makeHash(spec: HashSpec): EntryHash {
+    const hash = createHash(spec);
+    const pins = this.#pins;
+    if (pins === null) return hash;
+    pins.addMask(spec.number, spec.mask, hash);
+    return {
+      fd: hash.fd,
+      name: hash.name,
+      set: (key, value) => void hash.set(key, value),
+      setAll: (entries) => hash.setAll(entries),
+      delete: (key) => hash.delete(key),
+      close: () => {
+        pins.removeMask(spec.number);
+        hash.close();
+      },
+    };
+  }
+
+  takeOver(adopt: (key: Flow, mask: Flow) => MegaflowId | null): void {
+    const before = this.#predecessor;
+    this.#predecessor = null;
+    const adopted: { id: MegaflowId; slot: number }[] = [];
+    const numbers = new Map<number, number>();
+    for (const { number, ifindex } of before?.ports ?? []) {
+      const port = this.#ports.byIfindex(ifindex);
+      if (port !== undefined) numbers.set(number, port.port);
+    }
+    for (const { slot, key, mask } of before?.flows ?? []) {
+      const port = numbers.get(key[W_IN_PORT]);
+      // Numbers of recirculations mean something else by now.
+      if (port === undefined || key[W_RECIRC_ID] !== 0) continue;
+      key[W_IN_PORT] = port;
+      const id = adopt(key, mask);
+      if (id !== null) adopted.push({ id, slot });
+    }
+    this.#program();
+    this.#ports.takeOver();
+    if (before !== null) {
+      for (const { id, slot } of adopted) {
+        const stats = before.flowStats(slot);
+        if (stats.used > 0) stats.used += this.#timeOffset;
+        this.#counters.flowAdd(id, stats);
+      }
+      for (const inherited of before.ports) {
+        const port = this.#ports.byIfindex(inherited.ifindex);
+        if (port !== undefined) this.#counters.portAdd(port.port, before.portStats(inherited));
+      }
+      before.close();
+      this.#log.info(`${this.name}: took over ${adopted.length} of ${before.flows.length} megaflows`);
+    }
+    this.#pins?.forgetPredecessors();
+  }
+
+  async leave(): Promise<void> {
+    if (this.#pins === null) return this.close();
+    this.#leaving = true;
+    return this.close();
+  }
+
+  // --- Ports ----------------------------------------------------------------------------------------
+
+  portAdd(spec: PortSpec, wanted?: number): number {
+    const number = this.#ports.numbers.choose(spec, wanted);
+    const port = this.#ports.add(spec, number);
+    this.#core.setPort(number, port);
+    return number;
+  }
+  portDelete(number: number): void {
+    if (this.#closed) return;
+    this.#ports.delete(number);
+    this.#core.setPort(number, undefined);
+  }
+  ports(): readonly DatapathPort[] {
+    return this.#ports.numbers.list().map(({ port, name, type }) => ({ port, name, type }));
+  }
+  portStats(number: number): PortStats {
+    return this.#ports.stats(number);
+  }
+  deviceChanged(ifindex: number | null): void {
+    if (ifindex === null) this.#ports.refreshAll();
+    else this.#ports.refresh(ifindex);
+  }
+
+  // --- Megaflows ------------------------------------------------------------------------------------
+
+  flowPut(flow: MegaflowSpec): MegaflowId {
+    const slot = this.#core.table.put(flow.key, flow.mask);
+    this.#core.setActions(slot, flow.actions);
+    const before = this.#programOf[slot];
+    if (this.#kindOf[slot] === L.ENTRY_UP + 1) this.#upFlows--;
+    const [kind, argument] = this.#entryOf(slot, flow.actions);
+    this.#kindOf[slot] = kind + 1;
+    if (kind === L.ENTRY_UP) this.#upFlows++;
+    const value = Uint32Array.of(slot, kind, argument, 0);
+    this.#masks.put(slot, flow.key, flow.mask, new Uint8Array(value.buffer));
+    if (before >= 0) this.#slots.give(before);
+    if (this.#masks.urgent) this.#program();
+    else if (this.#masks.dirty) this.#schedule();
+    return slot;
+  }
+
+  /** What the flow's entry says; notes its action program. */
+  #entryOf(slot: number, actions: readonly DpAction[]): [kind: number, argument: number] {
+    const taken: number[] = [];
+    const encoded = encodeActions(actions, {
+      cookie: (cookie) => {
+        const number = this.#cookies.take(cookie);
+        taken.push(number);
+        return number;
+      },
+      isTunnel: () => false,
+    });
+    this.#programOf[slot] = -1;
+    if (encoded.kind === 'program') {
+      const program = this.#slots.take(encoded.bytes, taken);
+      if (program < 0) return [L.ENTRY_UP, 0];
+      this.#programOf[slot] = program;
+      return [L.ENTRY_PROGRAM, program];
+    }
+    for (const number of taken) this.#cookies.give(number);
+    if (encoded.kind === 'output') return [L.ENTRY_OUTPUT, encoded.port];
+    if (encoded.kind === 'drop') return [L.ENTRY_DROP, encoded.explicit ? 1 : 0];
+    return [L.ENTRY_UP, 0];
+  }
+
+  flowDelete(id: MegaflowId): FlowStats {
+    this.#known(id);
+    this.#masks.remove(id);
+    const stats = this.flowStats(id);
+    if (this.#programOf[id] >= 0) this.#slots.give(this.#programOf[id]);
+    if (this.#kindOf[id] === L.ENTRY_UP + 1) this.#upFlows--;
+    this.#programOf[id] = -1;
+    this.#kindOf[id] = 0;
+    this.#ranked[id] = 0;
+    this.#core.deleteFlow(id);
+    this.#counters.flowClear(id);
+    this.#kernelCounters.flowClear(id);
+    if (this.#masks.dirty) this.#schedule();
+    return stats;
+  }
+  flowDeleteAll(ids: readonly MegaflowId[]): FlowStats[] {
+    return ids.map((id) => this.flowDelete(id));
+  }
+  flowStats(id: MegaflowId): FlowStats {
+    this.#known(id);
+    const stats = this.#kernelCounters.flowStats(id);
+    const here = this.#counters.flowStats(id);
+    if (stats.used > 0) stats.used = Math.min(stats.used + this.#timeOffset, this.#clock.now());
+    stats.packets += here.packets;
+    stats.bytes += here.bytes;
+    stats.used = Math.max(stats.used, here.used);
+    stats.tcpFlags |= here.tcpFlags;
+    return stats;
+  }
+  get flowCount(): number {
+    return this.#core.table.count;
+  }
+  get maskCount(): number {
+    return this.#core.table.maskCount;
+  }
+  #known(id: MegaflowId): void {
+    if (!this.#core.table.has(id)) throw new WeftError('no-such-flow', `the datapath has no flow ${id}`);
+  }
+
+  // --- Programs -------------------------------------------------------------------------------------
+
+  /** Makes the program that looks up the masks that there are, and puts it in place of the last one. */
+  #program(): void {
+    try {
+      this.#loadLookup(this.#masks.list());
+    } catch (error) {
+      // Whatever the reason, an old program must not go on with flows that are gone: all packets come up.
+      this.#log.err(
+        () =>
+          `${this.name}: no program for ${this.#masks.placed} masks: ${error instanceof Error ? error.message : error}`,
+      );
+      this.#loadLookup([]);
+    }
+    this.#masks.programmed();
+    this.#lastProgram = this.#clock.now();
+  }
+
+  #loadLookup(tables: readonly MaskTable[]): void {
+    const code = lookupProgram({
+      maps: this.#maps,
+      tables,
+      upcall: upcallFunction(this.#maps),
+      seed: this.#seed,
+    });
+    const program = Program.load({ kind: 'classifier', name: 'weft_lookup', code });
+    this.#maps.programs.set(L.PROGRAM_LOOKUP, program.fd);
+    program.close();
+    this.#programs++;
+  }
+
+  #programIfDirty(): void {
+    if (this.#masks.dirty && this.#clock.now() - this.#lastProgram >= PROGRAM_PAUSE_MS) this.#program();
+  }
+
+  /** Makes the program soon: several new masks of one turn want one program. */
+  #schedule(): void {
+    if (this.#scheduled || this.#closed) return;
+    this.#scheduled = true;
+    const run = (): void => {
+      this.#scheduled = false;
+      if (!this.#closed && this.#masks.dirty) this.#program();
+    };
+    const pause = this.#lastProgram + PROGRAM_PAUSE_MS - this.#clock.now();
+    if (pause <= 0) this.#defer(run);
+    else this.#clock.after(pause, run);
+  }
+
+  #armRanking(): void {
+    this.#rankTimer = this.#clock.after(RANK_MS, () => {
+      if (this.#closed) return;
+      this.#masks.rank((slots) => this.#packetsSince(slots));
+      if (this.#masks.urgent || this.#masks.dirty) this.#program();
+      this.#armRanking();
+    });
+  }
+
+  /** What programs have counted for these flows since they were last asked of here. */
+  #packetsSince(slots: Int32Array): number {
+    let sum = 0;
+    for (const slot of slots) {
+      const packets = this.#kernelCounters.flowPackets(slot);
+      sum += packets - this.#ranked[slot];
+      this.#ranked[slot] = packets;
+    }
+    return sum;
+  }
+
+  // --- Packets --------------------------------------------------------------------------------------
+
+  execute(request: ExecuteRequest): void {
+    if (this.#inCore) {
+      this.#executing.push({ ...request, packet: request.packet.slice(), flow: request.flow.slice() });
+      return;
+    }
+    this.#runCore(() => this.#core.execute(packetOf(request), request.flow, request.actions));
+    this.#drain();
+  }
+
+  setUpcallHandler(handler: (upcall: Upcall) => void): void {
+    this.#handler = handler;
+  }
+
+  /** A record of a ring. */
+  #take(bytes: Uint8Array, start: number, length: number): void {
+    const record = this.#reader.read(bytes, start, length);
+    const { flow, cut } = record;
+    const packet = this.#copyOf(record.packet);
+    extractFlow(packet, flow);
+    restoreOffload(packet, flow, record.gsoSize);
+    if (record.kind === L.UPCALL_PACKET) {
+      this.#resumed++;
+      if (record.flowIndex === L.NO_FLOW) {
+        const slot = this.#core.table.lookup(flow);
+        if (slot >= 0) this.#masks.demanded(slot);
+      }
+      this.#runCore(() => this.#core.resume(packet, flow, record.depth));
+    } else if (record.kind === L.UPCALL_EXECUTE || record.kind === L.UPCALL_ROUTE) {
+      this.#runCore(() => this.#core.perform(record.flowIndex, packet, flow, record.depth));
+    } else {
+      const cookie = this.#cookies.get(record.cookie);
+      packet.cutLength = cut;
+      if (packet.gsoType === 0) packet.finishChecksum();
+      if (cookie === undefined || !this.#queueUpcall(packet, flow, cookie)) this.#lost++;
+    }
+    this.#drain();
+  }
+
+  /** The packet in memory that may be written to, until the next call. */
+  #copyOf(bytes: Uint8Array): Packet {
+    if (this.#buffer.length < DEFAULT_HEADROOM + bytes.length)
+      this.#buffer = new Uint8Array(DEFAULT_HEADROOM + bytes.length);
+    this.#buffer.set(bytes, DEFAULT_HEADROOM);
+    this.#packet.attach(this.#buffer, DEFAULT_HEADROOM, DEFAULT_HEADROOM + bytes.length);
+    return this.#packet;
+  }
+
+  #runCore(step: () => void): void {
+    this.#inCore = true;
+    try {
+      step();
+    } finally {
+      this.#inCore = false;
+    }
+  }
+
+  /** Hands out upcalls, and does what their handlers asked for meanwhile. */
+  #drain(): void {
+    if (this.#draining) return;
+    this.#draining = true;
+    try {
+      while (this.#waiting.length > 0 || this.#executing.length > 0) {
+        const waiting = this.#waiting;
+        this.#waiting = [];
+        for (const { packet, flow, cookie, offload } of waiting) {
+          this.#handler?.({
+            kind: cookie === null ? 'miss' : 'action',
+            packet,
+            flow,
+            userdata: cookie,
+            actions: null,
+            offload,
+          });
+        }
+        const executing = this.#executing;
+        this.#executing = [];
+        for (const request of executing)
+          this.#runCore(() => this.#core.execute(packetOf(request), request.flow, request.actions));
+      }
+    } finally {
+      this.#draining = false;
+    }
+  }
+
+  #queueUpcall(packet: Packet, key: Flow, cookie: UserspaceCookie | null): boolean {
+    if (this.#handler === null || this.#waiting.length >= MAX_WAITING) return false;
+    const length = packet.length - packet.cutLength;
+    this.#waiting.push({
+      packet: packet.buffer.slice(packet.start, packet.start + length),
+      flow: key.slice(),
+      cookie,
+      offload: offloadOf(packet),
+    });
+    return true;
+  }
+
+  // --- Numbers --------------------------------------------------------------------------------------
+
+  stats(): DatapathStats {
+    const here = this.#counters.totals();
+    const there = this.#kernelCounters.totals();
+    // Those that are still on their way up count as missed.
+    const under = Math.max(0, there.missed + there.up + there.unparsed - this.#resumed);
+    return {
+      hits: here.hits + there.hits,
+      missed: here.missed + under,
+      lost: here.lost + this.#lost + there.lost,
+      microflowHits: here.microflowHits + there.cacheHits,
+      masksSearched: here.masksSearched + there.masksSearched,
+    };
+  }
+  drops(): Readonly<Record<string, number>> {
+    const drops: Record<string, number> = { ...this.#counters.drops() };
+    for (const [reason, count] of Object.entries(this.#kernelCounters.totals().drops)) drops[reason] += count;
+    return drops;
+  }
+  statistics(): KernelStatistics {
+    const { missed, up, unparsed, cacheHits } = this.#kernelCounters.totals();
+    return {
+      kernelMasks: this.#masks.placed,
+      otherMasks: this.#masks.waiting,
+      upFlows: this.#upFlows,
+      programs: this.#programs,
+      missed,
+      up,
+      unparsed,
+      cacheHits,
+    };
+  }
+
+  flush(): Promise<void> {
+    this.#pump.drainAll();
+    if (this.#masks.dirty) this.#program();
+    return Promise.resolve();
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#handler = null;
+    this.#rankTimer?.cancel();
+    if (this.#leaving) this.#ports.leave();
+    else this.#ports.close();
+    await this.#pump.close();
+    this.#predecessor?.close();
+    if (this.#leaving) this.#pins?.close();
+    else {
+      this.#masks.close();
+      this.#pins?.remove();
+    }
+    this.#reader.close();
+    this.#kernelCounters.close();
+    this.#sender.close();
+    this.#counterMemory.unmap();
+    closeMaps(this.#maps);
+  }
+}
+
+/** Upcalls that one packet, or one record, may lead to. */
+const MAX_WAITING = 16384;
+/** Between two programs, unless it is urgent. */
+const PROGRAM_PAUSE_MS = 5;

@@ -1,0 +1,288 @@
+import { WeftError } from '../../base/errors.ts';
+import { type Attachment, attachClassifier, BpfLink } from '../../ebpf/link.ts';
+import { Program } from '../../ebpf/program.ts';
+import { PT_ETH } from '../../flow/layout.ts';
+import { NO_OFFLOAD } from '../../sys/frame.ts';
+import { inNetns } from '../../sys/netns.ts';
+import type { PacketSender } from '../../sys/packet-sender.ts';
+import type { Packet } from '../packet/packet.ts';
+import type { DatapathPort, PortSpec, PortStats } from '../types.ts';
+import type { OutputPort } from '../userspace/core.ts';
+import type { Counters } from '../userspace/counters.ts';
+import { PortNumbers } from '../userspace/port-numbers.ts';
+import { entryProgram } from './entry-program.ts';
+import type { KernelCounters } from './kernel-counters.ts';
+import * as L from './layout.ts';
+import type { KernelMaps } from './maps.ts';
+import type { Pins } from './pins.ts';
+import { type PortDevice, PortDevices } from './port-device.ts';
+
+export interface KernelPortsOptions {
+  readonly maps: KernelMaps;
+  readonly kernelCounters: KernelCounters;
+  readonly counters: Counters;
+  /** Namespace of the devices; none: the thread's own. */
+  readonly netns: string | undefined;
+  /** Made in that namespace. */
+  readonly sender: PacketSender;
+  /** Where links are pinned; null: they end with the process. */
+  readonly pins: Pins | null;
+}
+
+/** The ports of a kernel datapath: devices with a program at their ingress, and an entry in the table of ports. */
+export class KernelPorts {
+  /** All ports, the datapath's own among them. */
+  readonly numbers = new PortNumbers<DatapathPort>(false);
+  readonly #ports = new Map<number, KernelPort>();
+  readonly #options: KernelPortsOptions;
+  readonly #devices: PortDevices;
+  readonly #freeStats: number[] = [];
+  #nextStats = 0;
+  /** Links of an earlier process, and what they will run, by device. */
+  readonly #taking = new Map<number, { readonly link: BpfLink; readonly program: Program }>();
+  #tookOver = false;
+  /** Ports on each ring. */
+  readonly #ringLoad: number[];
+
+  constructor(options: KernelPortsOptions) {
+    this.#options = options;
+    this.#ringLoad = options.maps.rings.map(() => 0);
+    this.#devices = this.#there(() => new PortDevices());
+  }
+
+  add(spec: PortSpec, number: number): KernelPort {
+    const { netns } = this.#options;
+    if (spec.netns !== undefined && spec.netns !== netns) {
+      throw new WeftError(
+        'bad-port-namespace',
+        `port "${spec.name}": it is in namespace ${spec.netns}, the datapath in ${netns ?? 'that of its process'}`,
+        { remedy: 'Move the device to the namespace of the datapath, or use datapath_type=netdev.' },
+      );
+    }
+    const stats = this.#freeStats.pop() ?? this.#nextStats++;
+    if (stats >= L.MAX_KERNEL_PORTS) {
+      throw new WeftError(
+        'no-port-number-left',
+        `the kernel datapath has ${L.MAX_KERNEL_PORTS} ports already`,
+        {
+          remedy: 'Remove ports that are no longer used, or use datapath_type=netdev.',
+        },
+      );
+    }
+    const ring = this.#ringLoad.indexOf(Math.min(...this.#ringLoad));
+    try {
+      return this.#there(() => this.#open(spec, number, stats, ring));
+    } catch (error) {
+      this.#freeStats.push(stats);
+      throw error;
+    }
+  }
+
+  #open(spec: PortSpec, number: number, stats: number, ring: number): KernelPort {
+    const { maps, sender, counters, kernelCounters } = this.#options;
+    const device = this.#devices.open(spec);
+    try {
+      sender.setPromiscuous(device.ifindex, true);
+      kernelCounters.portClear(stats);
+      counters.portClear(number);
+      const program = Program.load({
+        kind: 'classifier',
+        name: `weft_in_${number}`,
+        code: entryProgram({ maps, port: number, portStats: stats, ring }),
+      });
+      try {
+        const attachment = this.#attach(program, device.ifindex);
+        const port = new KernelPort({
+          port: number,
+          spec,
+          device,
+          stats,
+          ring,
+          attachment,
+          sender,
+          counters,
+        });
+        this.#ringLoad[ring]++;
+        this.numbers.add(port);
+        this.#ports.set(number, port);
+        this.#publish(port);
+        return port;
+      } finally {
+        // One that waits to take over is closed then.
+        if (!this.#taking.has(device.ifindex)) program.close();
+      }
+    } catch (error) {
+      this.#devices.remove(device);
+      throw error;
+    }
+  }
+
+  /** Attaches a program; to a device that an earlier process left forwarding it comes when that is to end. */
+  #attach(program: Program, ifindex: number): Attachment {
+    const { pins } = this.#options;
+    const inherited = pins?.openLink(ifindex) ?? null;
+    if (inherited !== null && !this.#tookOver) {
+      this.#taking.set(ifindex, { link: inherited, program });
+      return inherited;
+    }
+    if (inherited !== null) {
+      inherited.replace(program);
+      return inherited;
+    }
+    const attachment = attachClassifier(program, ifindex, 'ingress');
+    if (pins !== null && attachment instanceof BpfLink) attachment.pin(pins.linkPath(ifindex));
+    return attachment;
+  }
+
+  /** From now on every port runs programs of this process; what is left of an earlier one ends. */
+  takeOver(): void {
+    const { pins } = this.#options;
+    this.#tookOver = true;
+    for (const { link, program } of this.#taking.values()) {
+      link.replace(program);
+      program.close();
+    }
+    this.#taking.clear();
+    const mine = new Set([...this.#ports.values()].map((port) => port.device.ifindex));
+    for (const ifindex of pins?.links() ?? []) {
+      if (mine.has(ifindex)) continue;
+      pins?.openLink(ifindex)?.detach();
+      pins?.removeLink(ifindex);
+    }
+  }
+
+  byIfindex(ifindex: number): KernelPort | undefined {
+    return [...this.#ports.values()].find((port) => port.device.ifindex === ifindex);
+  }
+
+  /** @throws WeftError `no-such-port` */
+  delete(number: number): void {
+    this.numbers.delete(number);
+    const port = this.#ports.get(number);
+    if (port === undefined) return;
+    this.#ports.delete(number);
+    this.#options.maps.ports.set(number, new Uint8Array(L.PORT_SIZE));
+    this.#there(() => this.#close(port));
+    this.#freeStats.push(port.stats);
+    this.#ringLoad[port.ring]--;
+  }
+
+  stats(number: number): PortStats {
+    this.numbers.get(number);
+    const stats = this.#options.counters.portStats(number);
+    const port = this.#ports.get(number);
+    if (port !== undefined) this.#options.kernelCounters.addPortStats(port.stats, stats);
+    return stats;
+  }
+
+  /** A device changed: whether packets may go to its peer may have, too. */
+  refresh(ifindex: number): void {
+    for (const port of this.#ports.values()) if (port.device.ifindex === ifindex) this.#publish(port);
+  }
+
+  refreshAll(): void {
+    for (const port of this.#ports.values()) this.#publish(port);
+  }
+
+  /** Ends all ports' forwarding. */
+  close(): void {
+    this.#there(() => {
+      for (const port of this.#ports.values()) this.#close(port);
+    });
+    this.#devices.close();
+  }
+
+  /** Closes what is open; what is pinned goes on. */
+  leave(): void {
+    for (const { program } of this.#taking.values()) program.close();
+    for (const port of this.#ports.values()) port.close();
+    this.#devices.close();
+  }
+
+  #close(port: KernelPort): void {
+    const { sender } = this.#options;
+    port.close();
+    if (this.#devices.get(port.device.ifindex) !== undefined)
+      sender.setPromiscuous(port.device.ifindex, false);
+    this.#devices.remove(port.device);
+  }
+
+  #publish(port: KernelPort): void {
+    const entry = new Uint8Array(L.PORT_SIZE);
+    const view = new DataView(entry.buffer);
+    const { ifindex } = port.device;
+    const peer = port.device.made ? null : this.#devices.peerAddress(ifindex);
+    view.setUint32(L.P_IFINDEX, ifindex, true);
+    view.setUint32(L.P_FLAGS, L.PORT_THERE | (peer === null ? 0 : L.PORT_PEER), true);
+    view.setUint32(L.P_STATS, port.stats, true);
+    if (peer !== null) entry.set(peer, L.P_PEER_MAC);
+    this.#options.maps.ports.set(port.port, entry);
+  }
+
+  #there<T>(work: () => T): T {
+    const { netns } = this.#options;
+    return netns === undefined ? work() : inNetns(netns, work);
+  }
+}
+
+interface KernelPortParts {
+  readonly port: number;
+  readonly spec: PortSpec;
+  readonly device: PortDevice;
+  readonly stats: number;
+  readonly ring: number;
+  readonly attachment: Attachment;
+  readonly sender: PacketSender;
+  readonly counters: Counters;
+}
+
+/** One port. What JavaScript sends goes out by the packet socket. */
+export class KernelPort implements DatapathPort, OutputPort {
+  readonly port: number;
+  readonly name: string;
+  readonly type: string;
+  readonly device: PortDevice;
+  readonly stats: number;
+  readonly ring: number;
+  readonly #attachment: Attachment;
+  readonly #sender: PacketSender;
+  readonly #counters: Counters;
+
+  constructor(parts: KernelPortParts) {
+    this.port = parts.port;
+    this.name = parts.spec.name;
+    this.type = parts.spec.type;
+    this.device = parts.device;
+    this.stats = parts.stats;
+    this.ring = parts.ring;
+    this.#attachment = parts.attachment;
+    this.#sender = parts.sender;
+    this.#counters = parts.counters;
+  }
+
+  transmit(packet: Packet, length: number): void {
+    const { buffer, start } = packet;
+    // A frame without Ethernet header has no business on such a device.
+    if (packet.packetType !== PT_ETH) {
+      this.#counters.sendError(this.port);
+      return;
+    }
+    // What was cut off was part of the checksum and of the segments.
+    const offload = length === packet.length ? packet : NO_OFFLOAD;
+    const sent = this.#sender.send(this.device.ifindex, buffer, start, start + length, offload);
+    if (sent === 'sent') this.#counters.sent(this.port, length);
+    else if (sent === 'dropped') this.#counters.sendDropped(this.port);
+    else this.#counters.sendError(this.port);
+  }
+
+  /** Ends its forwarding. */
+  detach(): void {
+    if (this.#attachment instanceof BpfLink && !this.#attachment.attached) this.#attachment.close();
+    else this.#attachment.detach();
+  }
+
+  /** Leaves it to go on, if it is pinned. */
+  close(): void {
+    this.#attachment.close();
+  }
+}

@@ -1,0 +1,197 @@
+import { mkdirSync, readdirSync, rmdirSync, statSync, unlinkSync } from 'node:fs';
+import { join } from 'node:path';
+import { bytes, u32 } from '../../ebpf/codec.ts';
+import { BpfLink } from '../../ebpf/link.ts';
+import { BpfMap } from '../../ebpf/map.ts';
+import { FLOW_WORDS, type Flow } from '../../flow/layout.ts';
+import { isBpfFs, mountBpfFs } from '../../sys/bpf-fs.ts';
+import * as L from './layout.ts';
+
+/*
+ * How a datapath goes on without its process, and how the next process takes over.
+ *
+ * The links of ports are pinned in a bpf file system: they, and through them programs and maps, live on when the process
+ * ends, and forward what they know. The next process finds here what it needs to do the same with maps and programs of
+ * its own, and then has each link run them: no packet in between meets neither.
+ *
+ *     DIRECTORY/links/IFINDEX     the link of the port on that device
+ *     DIRECTORY/GENERATION/       maps of one process: ports, flows, port-stats, counters, programs,
+ *                                 masks, mask-N
+ *
+ * A generation is removed when the next one has taken over.
+ */
+
+/** Version of what is kept; part of the directory's name, so that one process never reads another's meaning. */
+const LAYOUT = 1;
+/** Masks that one generation can have pinned at a time: those of a program, and those that are just being replaced. */
+const MAX_PINNED_MASKS = 1024;
+
+export const MASK_CODEC = bytes(4 * FLOW_WORDS);
+
+/** Maps of a generation. The next one reads them. */
+export interface PinnedMaps {
+  readonly ports: BpfMap<number, Uint8Array>;
+  readonly flowStats: BpfMap<number, Uint8Array>;
+  readonly portStats: BpfMap<number, Uint8Array>;
+  readonly counters: BpfMap<number, Uint8Array>;
+  /** Nobody reads it, but the kernel empties a table of programs that no process and no pin has. */
+  readonly programs: { pin(path: string): void };
+}
+
+export class Pins {
+  readonly directory: string;
+  readonly generation: number;
+  readonly #masks: BpfMap<number, Uint8Array>;
+
+  private constructor(directory: string, generation: number) {
+    this.directory = directory;
+    this.generation = generation;
+    mkdirSync(join(directory, 'links'), { recursive: true, mode: 0o700 });
+    mkdirSync(this.#own(), { mode: 0o700 });
+    this.#masks = BpfMap.create({
+      kind: 'hash',
+      name: 'weft_masks',
+      key: u32,
+      value: MASK_CODEC,
+      maxEntries: MAX_PINNED_MASKS,
+      preallocate: false,
+    });
+    this.#masks.pin(this.#own('masks'));
+  }
+
+  /**
+   * Opens the directory of the datapath `name` of the thread's network namespace, below `root`, a directory of a bpf file
+   * system; one is mounted there if it is the usual place and has none.
+   * @throws WeftError, SystemError where there can be no bpf file system
+   */
+  static open(root: string, name: string): Pins {
+    if (!isBpfFs(root)) mountBpfFs(root);
+    const namespace = statSync('/proc/thread-self/ns/net').ino;
+    const directory = join(root, `weft${LAYOUT}-${name}-${namespace}`);
+    return new Pins(directory, Math.max(0, ...generations(directory)) + 1);
+  }
+
+  #own(name = ''): string {
+    return join(this.directory, String(this.generation), name);
+  }
+
+  pinMaps(maps: PinnedMaps): void {
+    maps.ports.pin(this.#own('ports'));
+    maps.flowStats.pin(this.#own('flows'));
+    maps.portStats.pin(this.#own('port-stats'));
+    maps.counters.pin(this.#own('counters'));
+    maps.programs.pin(this.#own('programs'));
+  }
+
+  /** Keeps a mask's hash under a number that no other has. */
+  addMask(number: number, mask: Flow, hash: { pin(path: string): void }): void {
+    hash.pin(this.#own(`mask-${number}`));
+    this.#masks.set(number, new Uint8Array(mask.buffer.slice(0)));
+  }
+
+  removeMask(number: number): void {
+    this.#masks.delete(number);
+    removeFile(this.#own(`mask-${number}`));
+  }
+
+  linkPath(ifindex: number): string {
+    return join(this.directory, 'links', String(ifindex));
+  }
+
+  /** The link that an earlier process left on a device, if it is still there. */
+  openLink(ifindex: number): BpfLink | null {
+    const path = this.linkPath(ifindex);
+    if (!readNames(join(this.directory, 'links')).includes(String(ifindex))) return null;
+    const link = BpfLink.open(path);
+    if (link.attached && link.ifindex === ifindex) return link;
+    link.close();
+    removeFile(path);
+    return null;
+  }
+
+  /** Devices with a link. */
+  links(): number[] {
+    return readNames(join(this.directory, 'links')).map(Number);
+  }
+
+  removeLink(ifindex: number): void {
+    removeFile(this.linkPath(ifindex));
+  }
+
+  /** The generation before this one; null: there is none. */
+  predecessor(): string | null {
+    const before = generations(this.directory).filter((n) => n < this.generation);
+    return before.length === 0 ? null : join(this.directory, String(Math.max(...before)));
+  }
+
+  /** Removes all earlier generations. */
+  forgetPredecessors(): void {
+    for (const n of generations(this.directory)) if (n < this.generation) removeGeneration(this.directory, n);
+  }
+
+  /** Closes what it has open; what is pinned stays. */
+  close(): void {
+    this.#masks.close();
+  }
+
+  /** Closes, and removes all that is pinned: links end, unless somebody has them open. */
+  remove(): void {
+    this.close();
+    for (const n of generations(this.directory)) removeGeneration(this.directory, n);
+    for (const ifindex of this.links()) this.removeLink(ifindex);
+    rmdirSync(join(this.directory, 'links'));
+    rmdirSync(this.directory);
+  }
+}
+
+function generations(directory: string): number[] {
+  return readNames(directory)
+    .map(Number)
+    .filter((n) => Number.isInteger(n));
+}
+
+function removeGeneration(directory: string, n: number): void {
+  const path = join(directory, String(n));
+  for (const name of readNames(path)) removeFile(join(path, name));
+  rmdirSync(path);
+}
+
+function readNames(directory: string): string[] {
+  try {
+    return readdirSync(directory);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
+    throw error;
+  }
+}
+
+function removeFile(path: string): void {
+  try {
+    unlinkSync(path);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+  }
+}
+
+/** A port of an earlier process. */
+export interface InheritedPort {
+  readonly number: number;
+  readonly ifindex: number;
+  /** Index of its statistics. */
+  readonly stats: number;
+}
+
+/** Reads the ports' table of an earlier process. */
+export function inheritedPorts(ports: BpfMap<number, Uint8Array>): InheritedPort[] {
+  const found: InheritedPort[] = [];
+  for (const [number, entry] of ports.entries()) {
+    const view = new DataView(entry.buffer, entry.byteOffset, entry.length);
+    if (view.getUint32(L.P_FLAGS, true) === 0) continue;
+    found.push({
+      number,
+      ifindex: view.getUint32(L.P_IFINDEX, true),
+      stats: view.getUint32(L.P_STATS, true),
+    });
+  }
+  return found;
+}
