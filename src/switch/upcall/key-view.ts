@@ -1,3 +1,4 @@
+import type { FlowArena } from '../../flow/flow-arena.ts';
 import { maskForPacket } from '../../flow/flow-text.ts';
 import {
   type Flow,
@@ -22,17 +23,16 @@ import {
 const VID_MASK = 0x0fff;
 
 /** A copy of the datapath's key as the pipeline sees it: an OpenFlow port, no more tags than `vlanLimit`. */
-export function toPipelineKey(dpKey: Flow, ofPort: number, vlanLimit: number): Flow {
-  const flow = limitVlans(dpKey, vlanLimit);
+export function toPipelineKey(dpKey: Flow, ofPort: number, vlanLimit: number, arena: FlowArena): Flow {
+  const flow = limitVlans(arena.copy(dpKey), vlanLimit);
   flow[W_IN_PORT] = ofPort;
   return flow;
 }
 
-/** A copy of the key with no more tags than `vlanLimit`. */
+/** Leaves no more tags than `vlanLimit` in the key, and returns it. */
 export function limitVlans(key: Flow, vlanLimit: number): Flow {
-  const flow = key.slice();
-  if (vlanLimit < N_VLANS) hideTags(flow, vlanLimit);
-  return flow;
+  if (vlanLimit < N_VLANS) hideTags(key, vlanLimit);
+  return key;
 }
 
 /**
@@ -41,18 +41,18 @@ export function limitVlans(key: Flow, vlanLimit: number): Flow {
  * looked at is matched too, as Open vSwitch's userspace datapath has it, so that a megaflow's
  * counters are those of one VLAN. `exact`: with every bit that a packet of this key can have.
  */
-export function toDatapathMask(dpKey: Flow, wc: Flow, exact: boolean): Flow {
-  const mask = exact ? exactMask(dpKey, wc) : wc.slice();
+export function toDatapathMask(dpKey: Flow, wc: Flow, exact: boolean, arena: FlowArena): Flow {
+  const mask = arena.copy(wc);
+  if (exact) addExact(dpKey, mask);
   mask[W_IN_PORT] = 0xffffffff;
   mask[W_VLAN] |= 0xffff0000 | VLAN_CFI | ((mask[W_VLAN] & 0xffff) === 0 ? VID_MASK : 0);
   mask[W_VLAN + 1] |= 0xffff0000 | VLAN_CFI;
   return mask;
 }
 
-function exactMask(key: Flow, wc: Flow): Flow {
-  const mask = maskForPacket(key);
-  for (let i = 0; i < key.length; i++) mask[i] |= wc[i];
-  return mask;
+function addExact(key: Flow, mask: Flow): void {
+  const exact = maskForPacket(key);
+  for (let i = 0; i < mask.length; i++) mask[i] |= exact[i];
 }
 
 /** Words of what stands behind the EtherType. */

@@ -99,6 +99,16 @@ export class Megaflow {
     return key;
   }
 
+  /** Both, written to keys of zeros. */
+  unpack(flow: Flow, dpKey: Flow): void {
+    this.#flow.unpack(flow);
+    if (this.#dpKey !== null) this.#dpKey.unpack(dpKey);
+    else {
+      dpKey.set(flow);
+      dpKey[W_IN_PORT] = this.dpPort;
+    }
+  }
+
   /** The datapath's key, masked. */
   get key(): Flow {
     const key = this.packetKey;

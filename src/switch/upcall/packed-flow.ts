@@ -29,9 +29,8 @@ export class PackedFlow {
     return place < 0 ? 0 : this.#values[place];
   }
 
-  /** The whole key, the caller's own. */
-  unpack(): Flow {
-    const flow = newFlow();
+  /** The whole key, the caller's own, or written to a key of zeros. */
+  unpack(flow: Flow = newFlow()): Flow {
     const { words } = this.#shape;
     const values = this.#values;
     for (let i = 0; i < words.length; i++) flow[words[i]] = values[i];
@@ -87,7 +86,7 @@ export class FlowPool {
     return list;
   }
 
-  /** The mask, or one equal to it that is in use already: nobody may change it any more. */
+  /** A mask equal to this one that nobody may change. */
   share(mask: Flow): Flow {
     let hash = 0;
     for (let word = 0; word < FLOW_WORDS; word++) {
@@ -100,11 +99,12 @@ export class FlowPool {
       this.#masks.clear();
       this.#maskCount = 0;
     }
+    const own = mask.slice();
     const list = this.#masks.get(hash);
-    if (list === undefined) this.#masks.set(hash, [mask]);
-    else list.push(mask);
+    if (list === undefined) this.#masks.set(hash, [own]);
+    else list.push(own);
     this.#maskCount++;
-    return mask;
+    return own;
   }
 }
 

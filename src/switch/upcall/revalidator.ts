@@ -322,7 +322,12 @@ export class Revalidator {
 
   #revalidate(megaflow: Megaflow): void {
     if (!this.#isLive(megaflow)) return;
-    const { flow, ofproto, packetKey: dpKey } = megaflow;
+    const { ofproto } = megaflow;
+    const { arena } = this.#translator;
+    arena.reset();
+    const flow = arena.take();
+    const dpKey = arena.take();
+    megaflow.unpack(flow, dpKey);
     const recircId = flow[W_RECIRC_ID];
     const origin = this.#translator.originOf(dpKey);
     // Nobody sends packets to what is forgotten any more.

@@ -151,7 +151,7 @@ export class SlowPath {
 
   /** A copy of the key as the pipeline sees it, with no more tags than `vlanLimit`. */
   limitVlans(key: Flow): Flow {
-    return limitVlans(key, this.#settings.vlanLimit);
+    return limitVlans(key.slice(), this.#settings.vlanLimit);
   }
 
   // --- Megaflows ------------------------------------------------------------------------------------

@@ -1,3 +1,4 @@
+import { FlowArena } from '../../flow/flow-arena.ts';
 import { type Flow, TUN_F_OAM, W_IN_PORT, W_RECIRC_ID, W_TCP_FLAGS, W_TUN_FLAGS } from '../../flow/layout.ts';
 import { Dependencies, datapathPortTag, recircTag, tunnelTag } from '../ofproto/dependencies.ts';
 import type { Ofproto } from '../ofproto/ofproto.ts';
@@ -30,6 +31,8 @@ export interface TranslateOptions {
 export class Translator {
   readonly recircIds: RecircIds;
   readonly pool = new FlowPool();
+  /** All keys and masks that come from here are good until whoever works with them resets it for the next packet. */
+  readonly arena = new FlowArena();
   readonly tunnels: TunnelPorts;
   readonly #ports = new Map<number, OfPort>();
   vlanLimit: number;
@@ -81,12 +84,12 @@ export class Translator {
 
   /** A copy of the datapath's key as the pipeline sees it. */
   toOpenFlow(dpKey: Flow, ofPort: number): Flow {
-    return toPipelineKey(dpKey, ofPort, this.vlanLimit);
+    return toPipelineKey(dpKey, ofPort, this.vlanLimit, this.arena);
   }
 
   /** The mask of a translation of a packet with the datapath's key, as the datapath needs it. */
   datapathMask(dpKey: Flow, wc: Flow, ofproto: Ofproto): Flow {
-    const mask = toDatapathMask(dpKey, wc, this.exactOnly);
+    const mask = toDatapathMask(dpKey, wc, this.exactOnly, this.arena);
     if (hasTunnelDestination(dpKey)) {
       optionsMask(ofproto.services.tunnelOptions, dpKey, mask);
       // A packet that goes on by another tunnel takes the flag along.
@@ -98,7 +101,8 @@ export class Translator {
   /** Translates a key with OpenFlow ports, from where its recirculation id says on. */
   translate(flow: Flow, ofproto: Ofproto, options: TranslateOptions): XlateOutput {
     const frozen = flow[W_RECIRC_ID] === 0 ? undefined : this.recircIds.get(flow[W_RECIRC_ID]);
-    return translate({ ofproto, flow, frozen, tcpFlags: flow[W_TCP_FLAGS] >>> 16, ...options });
+    const { arena } = this;
+    return translate({ ofproto, flow, frozen, tcpFlags: flow[W_TCP_FLAGS] >>> 16, arena, ...options });
   }
 
   release(recircs: readonly number[]): void {

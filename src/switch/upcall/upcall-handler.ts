@@ -72,6 +72,7 @@ export class UpcallHandler {
       () =>
         `${this.#datapath.name}: ${upcall.kind} upcall:\n${formatKey(upcall.flow, null)}\n${toHex(upcall.packet)}`,
     );
+    this.#translator.arena.reset();
     try {
       const origin = this.#translator.originOf(upcall.flow);
       if (upcall.kind === 'miss') this.#miss(upcall, origin);

@@ -26,13 +26,13 @@ export function cloneActions(ctx: XlateContext, actions: readonly Action[], last
   const oldFlow = ctx.flow;
   ctx.stack = [...oldStack];
   ctx.actionSet = [...oldActionSet];
-  ctx.flow = oldFlow.slice();
+  ctx.flow = ctx.copy(oldFlow);
 
   if (last || !actions.some((action) => IRREVERSIBLE.has(action.type))) {
     runToEnd(ctx, actions, last);
   } else {
     ctx.commit();
-    const oldBase = ctx.base.slice();
+    const oldBase = ctx.copy(ctx.base);
     const oldWasMpls = ctx.wasMpls;
     const oldConntracked = ctx.conntracked;
     const outer = ctx.actions;

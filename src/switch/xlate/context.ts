@@ -1,4 +1,5 @@
 import type { DpAction, SlowPathReason } from '../../datapath/types.ts';
+import type { FlowArena } from '../../flow/flow-arena.ts';
 import {
   FLOW_WORDS,
   type Flow,
@@ -116,6 +117,7 @@ export class XlateContext {
   /** What is wrong with the tunnel options that the packet came with. */
   readonly badOptions: OptionsError | null;
   readonly dependencies: Dependencies | null;
+  readonly #arena: FlowArena | null;
   outputs = 0;
   /** Runs a list of actions; set by the pipeline, so that actions need not import it. */
   readonly run: RunActions;
@@ -125,12 +127,13 @@ export class XlateContext {
     this.run = run;
     this.ofproto = input.ofproto;
     this.version = input.version ?? input.ofproto.version;
-    this.flow = input.flow.slice();
+    this.#arena = input.arena ?? null;
+    this.flow = this.copy(input.flow);
     // A frozen translation brings its own.
     const error = optionsToFields(input.ofproto.services.tunnelOptions, this.flow);
     this.badOptions = input.frozen === undefined ? error : null;
-    this.base = input.flow.slice();
-    this.wc = newFlow();
+    this.base = this.copy(input.flow);
+    this.wc = this.#arena?.take() ?? newFlow();
     this.rule = input.rule ?? null;
     this.depth = input.depth ?? 0;
     this.resubmits = input.resubmits ?? 0;
@@ -140,6 +143,11 @@ export class XlateContext {
     // The datapath forgets the tunnel that a packet came by: it must be set anew for output.
     this.base.fill(0, W_TUN_ID, W_TUN_TP + 1);
     this.base.fill(0, W_TUN_METADATA_PRESENT, FLOW_WORDS);
+  }
+
+  /** A key as it is now, for as long as the translation runs. */
+  copy(flow: Flow): Flow {
+    return this.#arena?.copy(flow) ?? flow.slice();
   }
 
   // --- Reporting ------------------------------------------------------------------------------------

@@ -113,7 +113,7 @@ function patchOutput(ctx: XlateContext, from: OfPort, to: OfPort, last: boolean)
     ofproto: ctx.ofproto,
   };
 
-  ctx.flow = oldFlow.slice();
+  ctx.flow = ctx.copy(oldFlow);
   ctx.flow[W_IN_PORT] = to.ofPort;
   ctx.flow.fill(0, W_METADATA, W_REG + N_REGS);
   ctx.flow.fill(0, W_TUN_ID, W_TUN_TP + 1);

@@ -1,4 +1,5 @@
 import type { DpAction, SlowPathReason } from '../../datapath/types.ts';
+import type { FlowArena } from '../../flow/flow-arena.ts';
 import type { Flow } from '../../flow/layout.ts';
 import type { Action, ActionOf } from '../../openflow/actions/types.ts';
 import type { Dependencies } from '../ofproto/dependencies.ts';
@@ -94,6 +95,8 @@ export interface XlateInput {
   readonly inPacketOut?: boolean;
   /** Version of the tables to look in; default: the newest. */
   readonly version?: number;
+  /** Where keys that are needed meanwhile come from, those of the output among them; default: none are shared. */
+  readonly arena?: FlowArena;
   /** How deep this translation is nested in others (a continuation, say). */
   readonly depth?: number;
   readonly resubmits?: number;

@@ -65,7 +65,7 @@ function runBucket(ctx: XlateContext, bucket: Bucket, last: boolean): void {
   const oldFlow = ctx.flow;
   const oldConntracked = ctx.conntracked;
   const oldWasMpls = ctx.wasMpls;
-  ctx.flow = oldFlow.slice();
+  ctx.flow = ctx.copy(oldFlow);
   const node = ctx.report('bucket', () => `bucket ${bucket.id}`);
   ctx.below(node, () => {
     ctx.depth++;
