@@ -58,6 +58,9 @@ export const F_TUNNEL = F_COOKIE + 4;
 export const F_PORT_STATS = F_TUNNEL + 4;
 /** Between PROGRAM_LOOKUP and its second start: 1, the packet's first bytes were pulled together. */
 export const F_PULLED = F_PORT_STATS + 4;
+/** The last packet's time: in the kernel's ticks, and as the coarse monotonic clock told it; u64. */
+export const F_TICK = F_PULLED + 4;
+export const F_NOW = F_TICK + 8;
 /** Memory for whoever runs, kept by nobody. */
 export const F_SCRATCH = 768;
 export const SCRATCH_SIZE = 512;

@@ -146,6 +146,27 @@ for (const shards of [1, undefined]) {
   });
 }
 
+test('the time of a megaflow is that of its last packet, on the monotonic clock', { skip }, () => {
+  using lab = new LookupLab();
+  lab.setMasks([PORTS]);
+  lab.put(0, keyOf(frame()), 42, L.ENTRY_DROP);
+  let last = 0;
+  for (let i = 0; i < 3; i++) {
+    const before = Number(process.hrtime.bigint());
+    lab.send(frame());
+    const used = Math.max(
+      ...Array.from({ length: lab.maps.shards }, (_, shard) => {
+        const value = lab.maps.flowStats.get(42 * lab.maps.shards + shard)!;
+        return Number(new DataView(value.buffer).getBigUint64(L.FS_USED, true));
+      }),
+    );
+    // The clock is as coarse as the kernel's ticks, of 10 ms at most.
+    assert.ok(used <= Number(process.hrtime.bigint()) && used > before - 100_000_000 && used > last);
+    last = used;
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 30);
+  }
+});
+
 test('an entry says what becomes of the packet', { skip }, () => {
   using lab = new LookupLab();
   lab.setMasks([DESTINATION, PORTS]);

@@ -125,9 +125,9 @@ const hit = (maps: ProgramMaps): Code => [
   stx(W, R9, L.F_SCRATCH + 4, R1),
   jeq(R2, L.ENTRY_UP, 'entry up'),
   countSearched(maps, L.T_HITS),
+  countFlow(maps),
   ldx(W, R7, R9, L.F_SCRATCH),
   ldx(W, R8, R9, L.F_SCRATCH + 4),
-  countFlow(maps),
   jeq(R7, L.ENTRY_OUTPUT, 'output'),
   jeq(R7, L.ENTRY_PROGRAM, 'program'),
   jne(R7, L.ENTRY_DROP, 'unknown kind'),
@@ -152,7 +152,7 @@ const hit = (maps: ProgramMaps): Code => [
   ja('up'),
 ];
 
-/** Counts the packet of the megaflow F_FLOW. */
+/** Counts the packet of the megaflow F_FLOW. Destroys R8. */
 const countFlow = (maps: ProgramMaps): Code =>
   block(
     'count flow',
@@ -172,10 +172,25 @@ const countFlow = (maps: ProgramMaps): Code =>
       ? [ldx(DW, R2, R0, L.FS_TCP_FLAGS), or(R2, R1), stx(DW, R0, L.FS_TCP_FLAGS, R2)]
       : atomicOr(DW, R0, L.FS_TCP_FLAGS, R1),
     label('no flags'),
-    stx(W, R9, L.F_SCRATCH, R8),
     mov(R8, R0),
-    call(helper.ktimeGetCoarseNs),
+    now(),
     stx(DW, R8, L.FS_USED, R0),
-    ldx(W, R8, R9, L.F_SCRATCH),
     label('uncounted'),
+  );
+
+/**
+ * R0 = the coarse monotonic clock, in ns. It changes with the kernel's ticks, and reading those costs one load, where the
+ * clock takes 15 ns. Destroys R1 to R5.
+ */
+const now = (): Code =>
+  block(
+    'now',
+    call(helper.jiffies64),
+    ldx(DW, R1, R9, L.F_TICK),
+    jeq(R0, R1, 'same tick'),
+    stx(DW, R9, L.F_TICK, R0),
+    call(helper.ktimeGetCoarseNs),
+    stx(DW, R9, L.F_NOW, R0),
+    label('same tick'),
+    ldx(DW, R0, R9, L.F_NOW),
   );
