@@ -31,7 +31,7 @@ export function ones(bits: number): bigint {
 }
 
 function ones32(bits: number): number {
-  return bits >= 32 ? 0xffffffff : (2 ** bits - 1) >>> 0;
+  return bits >= 32 ? 0xffffffff : ((1 << bits) - 1) >>> 0;
 }
 
 /** All ones in a field's OXM value: what an exact match on it has for a mask. */
@@ -270,7 +270,16 @@ export function getMask(mask: Flow, field: Field): bigint {
 /** Whether no bit of a field matters. For tun_metadata: whether not even its presence does. */
 export function isFieldWild(mask: Flow, field: Field): boolean {
   if (field.variableLength) return !tunMetadataPresent(mask, field);
-  return field.bits <= 32 ? getNumber(mask, field) === 0 : getField(mask, field) === 0n;
+  if (field.bits <= 32) return getNumber(mask, field) === 0;
+  return isZeroAround(mask, field) || getField(mask, field) === 0n;
+}
+
+/** Whether all words are 0 that a field has a part in. */
+function isZeroAround(mask: Flow, field: Field): boolean {
+  if (field.special) return false;
+  const end = (field.offset + field.bits - 1) >>> 5;
+  for (let word = field.offset >>> 5; word <= end; word++) if (mask[word] !== 0) return false;
+  return true;
 }
 
 /** Whether every bit of a field matters. */

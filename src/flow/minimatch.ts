@@ -101,6 +101,17 @@ export class MiniMatch {
     return match;
   }
 
+  /** {@link expand} to a match that has been something else. */
+  expandTo(match: Match): void {
+    match.flow.fill(0);
+    match.mask.fill(0);
+    const { words, masks } = this.mask;
+    for (let i = 0; i < words.length; i++) {
+      match.mask[words[i]] = masks[i];
+      match.flow[words[i]] = this.values[i];
+    }
+  }
+
   matches(packet: Flow): boolean {
     const { words, masks } = this.mask;
     for (let i = 0; i < words.length; i++) {

@@ -48,12 +48,12 @@ export function readInstructions(
 
 /** Appends a list of actions; returns its length. */
 export function writeActions(w: Writer, actions: readonly Action[], version: OfVersion): number {
-  const bytes = encodeActions(actions, version);
+  const bytes = encodeActions(actions, version, w.actions);
   w.put(bytes);
   return bytes.length;
 }
 
 /** Appends a flow's instructions (in OpenFlow 1.0: actions). */
 export function writeInstructions(w: Writer, actions: readonly Action[], version: OfVersion): void {
-  w.put(encodeInstructions(actions, version));
+  w.put(encodeInstructions(actions, version, w.actions));
 }

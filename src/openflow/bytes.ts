@@ -1,3 +1,4 @@
+import { ActionWriter } from './actions/wire.ts';
 import { OfError, type OfErrorName } from './errors.ts';
 
 /**
@@ -107,6 +108,7 @@ const toUtf8 = new TextEncoder();
 export class Writer {
   private buffer: Uint8Array;
   private view: DataView;
+  private actionWriter: ActionWriter | null = null;
   length = 0;
 
   constructor(capacity = 256) {
@@ -146,6 +148,23 @@ export class Writer {
   u64(value: bigint): void {
     const at = this.zeros(8);
     this.view.setBigUint64(at, value);
+  }
+
+  /** The low `n` bytes, at most 4, of a number of up to 32 bits. */
+  number(value: number, n: number): void {
+    const at = this.zeros(n);
+    let rest = value;
+    for (let i = n - 1; i >= 0; i--) {
+      this.buffer[at + i] = rest & 0xff;
+      rest >>>= 8;
+    }
+  }
+
+  /** For lists of actions that are put in here when they are done; one at a time. */
+  get actions(): ActionWriter {
+    this.actionWriter ??= new ActionWriter();
+    this.actionWriter.truncate(0);
+    return this.actionWriter;
   }
 
   /** The low `n` bytes of a number. */

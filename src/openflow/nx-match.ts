@@ -8,6 +8,7 @@ import type { Field } from '../flow/field.ts';
 import {
   getField,
   getMask,
+  getNumber,
   isFieldExact,
   isFieldWild,
   isMaskValid,
@@ -46,6 +47,7 @@ import {
   readOxmEntry,
   writeOxmEntry,
   writeOxmHeader,
+  writeOxmNumber,
 } from './oxm.ts';
 import { OF15 } from './version.ts';
 
@@ -188,6 +190,12 @@ class MatchWriter {
   /** Writes a field with its mask, unless wild. */
   put(field: Field): void {
     const { flow, mask } = this.match;
+    if (isPlain(field)) {
+      const bits = getNumber(mask, field);
+      if (bits !== 0)
+        this.number(field, getNumber(flow, field), bits === PLAIN_ONES[field.bits] ? null : bits);
+      return;
+    }
     if (isFieldWild(mask, field)) return;
     const value = getField(flow, field);
     this.entry(field, value, isFieldExact(mask, field) ? null : getMask(mask, field));
@@ -195,17 +203,68 @@ class MatchWriter {
 
   /** Writes a field that cannot be masked: exact if any bit of it matters. */
   putExact(field: Field): void {
-    if (!isFieldWild(this.match.mask, field)) this.entry(field, getField(this.match.flow, field), null);
+    const { flow, mask } = this.match;
+    if (isPlain(field)) {
+      if (getNumber(mask, field) !== 0) this.number(field, getNumber(flow, field), null);
+    } else if (!isFieldWild(mask, field)) this.entry(field, getField(flow, field), null);
   }
 
   putAll(...fields: readonly Field[]): void {
     for (const field of fields) this.put(field);
   }
 
+  private number(field: Field, value: number, mask: number | null): void {
+    writeOxmNumber(this.w, field, this.version, value, mask);
+    if (field.prerequisite !== 'none') this.impliesEthernet = true;
+  }
+
   entry(field: Field, value: bigint, mask: bigint | null): void {
     writeOxmEntry(this.w, field, this.version, value, mask);
     if (field.prerequisite !== 'none') this.impliesEthernet = true;
   }
+}
+
+const TUNNEL_FIELDS: readonly Field[] = [
+  F.tunId,
+  F.tunFlags,
+  F.tunSrc,
+  F.tunDst,
+  F.tunIpv6Src,
+  F.tunIpv6Dst,
+  F.tunGbpId,
+  F.tunGbpFlags,
+];
+const ERSPAN_AND_GTP_FIELDS: readonly Field[] = [
+  F.tunErspanIdx,
+  F.tunErspanVer,
+  F.tunErspanDir,
+  F.tunErspanHwid,
+  F.tunGtpuFlags,
+  F.tunGtpuMsgtype,
+];
+const NSH_FIELDS: readonly Field[] = [
+  F.nshFlags,
+  F.nshTtl,
+  F.nshMdtype,
+  F.nshNp,
+  F.nshSpi,
+  F.nshSi,
+  F.nshC1,
+  F.nshC2,
+  F.nshC3,
+  F.nshC4,
+];
+
+/** Whether a field's value is a number that stands in the key as it is. */
+const isPlain = (field: Field): boolean => !field.special && field.bits <= 32;
+
+/** All ones in so many bits. */
+const PLAIN_ONES: readonly number[] = Array.from({ length: 33 }, (_, bits) => 2 ** bits - 1);
+
+/** Whether a mask has bits in the words from `first` up to `end`. */
+function looksAt(mask: L.Flow, first: number, end: number): boolean {
+  for (let word = first; word < end; word++) if (mask[word] !== 0) return true;
+  return false;
 }
 
 /**
@@ -238,23 +297,15 @@ export function writeOxmList(w: Writer, match: Match, version: number, cookie?: 
     m.putExact(F.arpOp);
     m.putAll(F.arpSpa, F.arpTpa, F.arpSha, F.arpTha);
   }
-  m.putAll(F.tunId, F.tunFlags, F.tunSrc, F.tunDst, F.tunIpv6Src, F.tunIpv6Dst, F.tunGbpId, F.tunGbpFlags);
+  const tunneled = looksAt(mask, L.W_TUN_ID, L.W_TUN_TP + 1);
+  if (tunneled) m.putAll(...TUNNEL_FIELDS);
   putTunMetadata(m, match);
-  m.putAll(F.tunErspanIdx, F.tunErspanVer, F.tunErspanDir, F.tunErspanHwid, F.tunGtpuFlags, F.tunGtpuMsgtype);
-  m.putAll(F.nshFlags, F.nshTtl, F.nshMdtype, F.nshNp, F.nshSpi, F.nshSi, F.nshC1, F.nshC2, F.nshC3, F.nshC4);
-  m.putAll(...(version < OF15 ? REG_FIELDS : XREG_FIELDS));
-  m.putAll(
-    F.pktMark,
-    F.ctState,
-    F.ctZone,
-    F.ctMark,
-    F.ctLabel,
-    F.ctNwSrc,
-    F.ctIpv6Src,
-    F.ctNwDst,
-    F.ctIpv6Dst,
-  );
-  if (getField(flow, F.ctNwProto) !== 0n) m.putAll(F.ctNwProto, F.ctTpSrc, F.ctTpDst);
+  if (tunneled) m.putAll(...ERSPAN_AND_GTP_FIELDS);
+  if (looksAt(mask, L.W_NSH, L.W_TP)) m.putAll(...NSH_FIELDS);
+  if (looksAt(mask, L.W_REG, L.W_REG + L.N_REGS)) m.putAll(...(version < OF15 ? REG_FIELDS : XREG_FIELDS));
+  m.putAll(F.pktMark, F.ctState, F.ctZone, F.ctMark, F.ctLabel);
+  if (looksAt(mask, L.W_CT_NW_SRC, L.W_ND_TARGET)) m.putAll(F.ctNwSrc, F.ctIpv6Src, F.ctNwDst, F.ctIpv6Dst);
+  if (((flow[L.W_CT_STATE] >>> 16) & 0xff) !== 0) m.putAll(F.ctNwProto, F.ctTpSrc, F.ctTpDst);
   m.put(F.metadata);
   if (cookie !== undefined && cookie.cookieMask !== 0n) putCookie(w, cookie);
   if (defaultPacketType && !m.impliesEthernet) insertPacketType(w, start, version);

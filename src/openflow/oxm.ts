@@ -108,6 +108,20 @@ export function fieldNumber(field: Field, version: number): OxmNumber {
   return n;
 }
 
+/** {@link writeOxmEntry} for a field of at most 32 bits. */
+export function writeOxmNumber(
+  w: Writer,
+  field: Field,
+  version: number,
+  value: number,
+  mask: number | null,
+): void {
+  const width = field.bytes;
+  writeOxmHeader(w, fieldNumber(field, version), width, mask !== null);
+  w.number(value, width);
+  if (mask !== null) w.number(mask, width);
+}
+
 /** Writes an entry; `mask` null: exact. */
 export function writeOxmEntry(
   w: Writer,

@@ -161,10 +161,11 @@ function formatList(actions: readonly Action[], context: FormatContext): string 
 
 class Encoder implements EncodeContext {
   readonly version: OfVersion;
-  readonly out = new ActionWriter();
+  readonly out: ActionWriter;
 
-  constructor(version: OfVersion) {
+  constructor(version: OfVersion, out: ActionWriter) {
     this.version = version;
+    this.out = out;
   }
 
   list(actions: readonly Action[]): void {
@@ -200,15 +201,23 @@ class Encoder implements EncodeContext {
  * extension. Actions that a version can't express at all (push_vlan in 1.0) are left out.
  * @throws OfError if an action would exceed 64 kB.
  */
-export function encodeActions(actions: readonly Action[], version: OfVersion): Uint8Array {
-  const encoder = new Encoder(version);
+export function encodeActions(
+  actions: readonly Action[],
+  version: OfVersion,
+  out: ActionWriter = new ActionWriter(),
+): Uint8Array {
+  const encoder = new Encoder(version, out);
   encoder.list(actions);
   return encoder.out.finish();
 }
 
 /** Writes a flow's actions and instructions; in OpenFlow 1.0, which has no instructions, a list of actions. */
-export function encodeInstructions(actions: readonly Action[], version: OfVersion): Uint8Array {
-  const encoder = new Encoder(version);
+export function encodeInstructions(
+  actions: readonly Action[],
+  version: OfVersion,
+  out: ActionWriter = new ActionWriter(),
+): Uint8Array {
+  const encoder = new Encoder(version, out);
   if (version === OF10) encoder.list(actions);
   else encoder.instructions(actions);
   return encoder.out.finish();

@@ -349,7 +349,9 @@ function writeOf15FlowStats(w: Writer, s: FlowStats, version: OfVersion): void {
   w.u16(s.importance);
   w.u64(s.cookie);
   writeOxmMatch(w, s.match, version);
-  writeOxs(w, { ...s, idleAge: s.idleAge < 0 ? UINT32_MAX : s.idleAge });
+  const { durationSec, durationNsec, packetCount, byteCount } = s;
+  const idleAge = s.idleAge < 0 ? UINT32_MAX : s.idleAge;
+  writeOxs(w, { durationSec, durationNsec, idleAge, packetCount, byteCount });
 }
 
 function writeNxFlowStats(w: Writer, s: FlowStats): void {

@@ -437,11 +437,12 @@ function selectRules(
 ): Rule[] {
   const tables = filter.table === OFPTT_ALL ? store.tables() : [store.existing(filter.table)];
   const found: Rule[] = [];
+  const byCookie = filter.cookieMask !== 0n;
   for (const table of tables) {
     if (table === undefined) continue;
     for (const rule of candidates(table, filter, version, strictPriority)) {
       if (rule.isHidden && !withHidden) continue;
-      if (((rule.cookie ^ filter.cookie) & filter.cookieMask) !== 0n) continue;
+      if (byCookie && ((rule.cookie ^ filter.cookie) & filter.cookieMask) !== 0n) continue;
       if (filter.outPort !== OFPP_ANY && !actionsOutputToPort(rule.actions, filter.outPort)) continue;
       if (filter.outGroup !== OFPG_ANY && !actionsOutputToGroup(rule.actions, filter.outGroup)) continue;
       found.push(rule);

@@ -1,3 +1,4 @@
+import { Match } from '../../../flow/match.ts';
 import type { TunnelMetadataMap } from '../../../flow/tun-metadata.ts';
 import {
   checkConsistency,
@@ -56,36 +57,86 @@ export function handleFlowStats(
   message: OfMessageOf<'flow_stats_request'>,
 ): void {
   const now = side.clock.now();
+  // An encoder looks at one flow after the other: to make a match for each would be most of its work.
+  const match = new Match(side.tlvTable);
   // In an order that users can count on: by table, and what has been there longest first.
   const rules = side.flows.select(message).sort((a, b) => a.table - b.table || a.modifyEvent - b.modifyEvent);
   connection.send({
     kind: 'flow_stats_reply',
     ...connection.replyHeader(message),
     more: false,
-    flows: rules.map((rule) => flowStats(rule, now, side.tlvTable)),
+    flows: rules.map((rule) => new RuleStats(rule, now, match)),
   });
+}
+
+/** What a rule has come to, read when it is asked for. */
+class RuleStats implements FlowStats {
+  readonly #rule: Rule;
+  readonly #now: number;
+  readonly #match: Match | TunnelMetadataMap | null;
+
+  /** @param match to be made that of the rule each time; or where tunnel options stand in keys, for one of its own */
+  constructor(rule: Rule, now: number, match: Match | TunnelMetadataMap | null) {
+    this.#rule = rule;
+    this.#now = now;
+    this.#match = match;
+  }
+
+  get match(): Match {
+    if (!(this.#match instanceof Match)) return this.#rule.expandMatch(this.#match);
+    this.#rule.miniMatch.expandTo(this.#match);
+    return this.#match;
+  }
+  get cookie(): bigint {
+    return this.#rule.cookie;
+  }
+  get table(): number {
+    return this.#rule.table;
+  }
+  get priority(): number {
+    return this.#rule.priority;
+  }
+  get idleTimeout(): number {
+    return this.#rule.idleTimeout;
+  }
+  get hardTimeout(): number {
+    return this.#rule.hardTimeout;
+  }
+  get #age(): number {
+    return Math.max(0, this.#now - this.#rule.created);
+  }
+  get durationSec(): number {
+    return Math.floor(this.#age / 1000);
+  }
+  get durationNsec(): number {
+    return Math.floor(this.#age % 1000) * 1_000_000;
+  }
+  get idleAge(): number {
+    return Math.floor((this.#now - this.#rule.used) / 1000);
+  }
+  get hardAge(): number {
+    return Math.floor((this.#now - this.#rule.modified) / 1000);
+  }
+  get packetCount(): bigint {
+    return BigInt(this.#rule.packets);
+  }
+  get byteCount(): bigint {
+    return BigInt(this.#rule.bytes);
+  }
+  get flags(): number {
+    return this.#rule.flags;
+  }
+  get importance(): number {
+    return this.#rule.importance;
+  }
+  get actions(): FlowStats['actions'] {
+    return this.#rule.actions;
+  }
 }
 
 /** `now`: Clock.now() ms; `tun`: where the switch's tunnel options stand in keys. */
 export function flowStats(rule: Rule, now: number, tun: TunnelMetadataMap | null = null): FlowStats {
-  const age = Math.max(0, now - rule.created);
-  return {
-    match: rule.expandMatch(tun),
-    cookie: rule.cookie,
-    table: rule.table,
-    priority: rule.priority,
-    idleTimeout: rule.idleTimeout,
-    hardTimeout: rule.hardTimeout,
-    durationSec: Math.floor(age / 1000),
-    durationNsec: Math.floor(age % 1000) * 1_000_000,
-    idleAge: Math.floor((now - rule.used) / 1000),
-    hardAge: Math.floor((now - rule.modified) / 1000),
-    packetCount: BigInt(rule.packets),
-    byteCount: BigInt(rule.bytes),
-    flags: rule.flags,
-    importance: rule.importance,
-    actions: rule.actions,
-  };
+  return new RuleStats(rule, now, tun);
 }
 
 export function handleAggregate(
