@@ -9,7 +9,7 @@ import { runInNewContext } from 'node:vm';
 import { composePacket } from '../src/datapath/packet/compose.ts';
 import { parseMatch } from '../src/flow/match-parse.ts';
 import { type TestBridge, World } from '../src/switch/testing/world.ts';
-import { StockRevalidator } from './revalidate-stock.ts';
+import { StockRevalidator } from './stock-revalidator.ts';
 
 setFlagsFromString('--expose-gc');
 const collectGarbage = runInNewContext('gc') as () => void;
