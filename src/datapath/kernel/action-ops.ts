@@ -23,8 +23,9 @@ export const O_C = 12;
 
 /** Nothing more to do: the packet ends here. All zero, so what follows a program stops. */
 export const OP_END = 0;
-/** Out of port A, and on. */
+/** Out of up to 7 ports, and on: their number in the flags, the ports from O_TARGET on, 16 bits each. */
 export const OP_OUTPUT = 1;
+export const PORTS_AN_OUTPUT = 7;
 /** Out of port A, and no more. */
 export const OP_FINAL = 2;
 /** Counts a drop because of a `drop` action. */
@@ -81,7 +82,11 @@ export const OP_SET_ARP = 26;
 export const OP_SET_MPLS = 27;
 /** Three words of the key, from the target on, become A, B and C. Machine's order. */
 export const OP_PUT_TUNNEL = 28;
-export const OP_COUNT = 29;
+/** What goes out next has no more than A bytes. */
+export const OP_TRUNC = 29;
+/** What follows is for a copy of the packet; the packet itself, as it is and with all that is known of it, goes on at the target. */
+export const OP_BRANCH = 30;
+export const OP_COUNT = 31;
 
 /** OP_PUT_TUNNEL: the tunnel begins anew, all other words of it are 0. */
 export const FLAG_NEW_TUNNEL = 1;

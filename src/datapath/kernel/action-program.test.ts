@@ -29,6 +29,7 @@ test('programs do to packets what the userspace datapath does, to the byte', { s
   const reasons = new Map<string, number>();
   let ran = 0;
   let handedOver = 0;
+  let tooDeep = 0;
   fc.assert(
     fc.property(anyInput, (input) => {
       const encoded = rig.encode(input.actions);
@@ -43,11 +44,18 @@ test('programs do to packets what the userspace datapath does, to the byte', { s
         assert.ok(got.upcalls[0].includes(hex(input.packet).slice(0, 24)));
         return;
       }
-      assert.deepEqual(got, rig.reference(input), describe(input));
+      const expected = rig.reference(input);
+      if (got.drops['nesting-depth'] !== undefined && expected.drops['nesting-depth'] === undefined) {
+        // Copies of copies of copies: here are fewer allowed.
+        tooDeep++;
+        return;
+      }
+      assert.deepEqual(got, expected, describe(input));
     }),
     { numRuns: RUNS },
   );
-  if (process.env.WEFT_FUZZ_RUNS !== undefined) console.log({ ran, handedOver, reasons });
+  if (process.env.WEFT_FUZZ_RUNS !== undefined) console.log({ ran, handedOver, tooDeep, reasons });
+  assert.ok(tooDeep < RUNS / 20);
   assert.ok(ran > RUNS / 2, `${ran} of ${RUNS} were programs that ran`);
   assert.deepEqual(
     Array.from({ length: O.OP_COUNT }, (_, code) => code).filter(

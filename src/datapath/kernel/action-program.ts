@@ -14,6 +14,7 @@ import {
   jeq32,
   jge,
   jgt,
+  jle,
   jlt,
   jne,
   jset,
@@ -37,12 +38,13 @@ import {
   R10,
   st,
   stx,
+  sub,
   W,
   xor32,
 } from '../../ebpf/asm.ts';
 import { skb, TC_ACT } from '../../ebpf/context.ts';
 import { helper } from '../../ebpf/helpers.ts';
-import type { Code } from '../../ebpf/instruction.ts';
+import type { Code, MapReference } from '../../ebpf/instruction.ts';
 import { OP_EXIT, OP_JA } from '../../ebpf/isa.ts';
 import { W_PKT_MARK, W_RECIRC_ID, W_SKB_PRIORITY } from '../../flow/layout.ts';
 import { checkLength, requirement } from './action-checks.ts';
@@ -50,6 +52,7 @@ import * as E from './action-edits.ts';
 import { hashAction } from './action-hash.ts';
 import * as O from './action-ops.ts';
 import { popMpls, popVlan, pushMpls, pushVlan, tagOutOfBand } from './action-tags.ts';
+import { getBack, keep, runOnCopy, tooDeep } from './branches.ts';
 import {
   addTo,
   arrayEntry,
@@ -58,6 +61,7 @@ import {
   dropTotal,
   finalOutput,
   loadFrame,
+  OUT_PORT,
   type ProgramMaps,
   shardOf,
   wireLength,
@@ -65,8 +69,13 @@ import {
 import * as L from './layout.ts';
 import { frameWord } from './layout.ts';
 
+/** Maps that it needs. */
+export interface ActionMaps extends ProgramMaps {
+  readonly saves: MapReference;
+}
+
 export interface ActionProgramOptions {
-  readonly maps: ProgramMaps;
+  readonly maps: ActionMaps;
   /** Brings the function "upcall" along: R1 = context, R2 = frame, R3 = UPCALL_*. */
   readonly upcall: Code;
 }
@@ -126,16 +135,17 @@ export function actionProgram({ maps, upcall }: ActionProgramOptions): Code {
     mov(R0, TC_ACT.shot),
     exit(),
     operation(maps),
+    sendCopy(maps),
     upcall,
   ];
 }
 
 /** One operation: R6 = context, R9 = frame, R8 = its unit. R7 is the operation's own. */
-function operation(maps: ProgramMaps): Code {
+function operation(maps: ActionMaps): Code {
   const stop = (how: number): Code => [st(W, R9, ENDED, how), ja('stop')];
   const bodies: readonly (readonly [code: number, body: Code])[] = [
     [O.OP_END, stop(DONE)],
-    [O.OP_OUTPUT, output(maps)],
+    [O.OP_OUTPUT, output()],
     [O.OP_FINAL, [ldx(W, R1, R8, O.O_A), stx(W, R9, ENDED_PORT, R1), stop(SEND)]],
     [O.OP_COUNT_DROP, countTotal(maps, dropTotal('explicit'))],
     [
@@ -147,6 +157,7 @@ function operation(maps: ProgramMaps): Code {
         mov(R2, R9),
         mov(R3, L.UPCALL_ACTION),
         callFunction('upcall'),
+        st(W, R9, L.F_CUT, 0),
       ],
     ],
     [
@@ -211,6 +222,20 @@ function operation(maps: ProgramMaps): Code {
     [O.OP_SET_ARP, E.setArp()],
     [O.OP_SET_MPLS, E.setMpls()],
     [O.OP_PUT_TUNNEL, putTunnel()],
+    [O.OP_TRUNC, truncate()],
+    [
+      O.OP_BRANCH,
+      block(
+        'branch',
+        keep(maps.saves, 'too deep'),
+        runOnCopy(maps, L.PROGRAM_ACT),
+        getBack(maps.saves, 'to target'),
+        ja('to target'),
+        label('too deep'),
+        tooDeep(maps),
+        ja('to target'),
+      ),
+    ],
   ];
   return func(
     'operation',
@@ -269,12 +294,37 @@ function dispatch(codes: readonly number[]): Code {
   );
 }
 
-/** A copy of the packet goes out of port A; tunnels cannot take copies. */
-function output(maps: ProgramMaps): Code {
+/** Copies of the packet go out of the operation's ports. */
+function output(): Code {
   return block(
-    'output a copy',
-    ldx(W, R1, R8, O.O_A),
-    arrayEntry(maps.ports, R1, 'absent'),
+    'output',
+    mov(R7, 0),
+    label('port'),
+    ldx(B, R1, R8, O.O_FLAGS),
+    jge(R7, R1, 'next'),
+    jge(R7, O.PORTS_AN_OUTPUT, 'next'),
+    mov(R2, R7),
+    lsh(R2, 1),
+    add(R2, R8),
+    ldx(H, R3, R2, O.O_TARGET),
+    mov(R1, R6),
+    mov(R2, R9),
+    callFunction('send copy'),
+    add(R7, 1),
+    ja('port'),
+  );
+}
+
+/** A copy of the packet R1, whose frame is R2, goes out of port R3. */
+function sendCopy(maps: ProgramMaps): Code {
+  return func(
+    'send copy',
+    mov(R6, R1),
+    mov(R9, R2),
+    stx(W, R9, OUT_PORT, R3),
+    ldx(W, R1, R9, L.F_CUT),
+    jne(R1, 0, 'cut'),
+    arrayEntry(maps.ports, R3, 'absent'),
     mov(R7, R0),
     ldx(W, R1, R7, L.P_FLAGS),
     jeq(R1, 0, 'absent'),
@@ -285,24 +335,44 @@ function output(maps: ProgramMaps): Code {
     call(helper.cloneRedirect),
     ldx(W, R1, R7, L.P_STATS),
     jne(R0, 0, 'refused'),
-    shardOf(maps, maps.portStats, R1, 'next'),
+    shardOf(maps, maps.portStats, R1, 'done'),
     mov(R1, 1),
     addTo(maps, L.PS_TX_PACKETS, R1),
     mov(R3, R0),
     wireLength(R2),
     mov(R0, R3),
     addTo(maps, L.PS_TX_BYTES, R2),
-    ja('next'),
+    ja('done'),
     label('refused'),
-    shardOf(maps, maps.portStats, R1, 'next'),
+    shardOf(maps, maps.portStats, R1, 'done'),
     mov(R1, 1),
     addTo(maps, L.PS_TX_DROPPED, R1),
-    ja('next'),
+    ja('done'),
     label('tunnel'),
-    countTotal(maps, dropTotal('unsupported-action')),
-    ja('next'),
+    runOnCopy(maps, L.PROGRAM_ENCAP),
+    ja('done'),
+    label('cut'),
+    runOnCopy(maps, L.PROGRAM_OUT),
+    st(W, R9, L.F_CUT, 0),
+    ja('done'),
     label('absent'),
     countTotal(maps, dropTotal('no-such-port')),
+    label('done'),
+    mov(R0, 0),
+    exit(),
+  );
+}
+
+/** F_CUT = bytes that the packet has above A. */
+function truncate(): Code {
+  return block(
+    'trunc',
+    wireLength(R1),
+    ldx(W, R2, R8, O.O_A),
+    st(W, R9, L.F_CUT, 0),
+    jle(R1, R2, 'next'),
+    sub(R1, R2),
+    stx(W, R9, L.F_CUT, R1),
   );
 }
 

@@ -33,6 +33,7 @@ import {
   R10,
   st,
   stx,
+  sub,
   W,
 } from '../../ebpf/asm.ts';
 import { skb, TC_ACT } from '../../ebpf/context.ts';
@@ -209,14 +210,18 @@ const forPeer = (otherwise: string): Code =>
   );
 
 /**
- * Sends the packet as it is out of the port whose number is in `port` (R1 to R5, or R7, R8), counts it, and ends the
+ * Sends the packet, without the bytes that `trunc` took off, out of the port whose number is in `port` (R1 to R5, or R7, R8), counts it, and ends the
  * program. Tunnel ports go on in PROGRAM_ENCAP, which finds the port's number at the start of the frame's scratch memory.
  */
 export const finalOutput = (maps: ProgramMaps, port: Register): Code =>
   block(
     'final output',
     stx(W, R9, OUT_PORT, port),
-    arrayEntry(maps.ports, port, 'absent'),
+    ldx(W, R1, R9, L.F_CUT),
+    jne(R1, 0, 'cut'),
+    label('whole'),
+    ldx(W, R1, R9, OUT_PORT),
+    arrayEntry(maps.ports, R1, 'absent'),
     ldx(W, R1, R0, L.P_FLAGS),
     jeq(R1, 0, 'absent'),
     jset(R1, L.PORT_TUNNEL, 'tunnel'),
@@ -224,6 +229,9 @@ export const finalOutput = (maps: ProgramMaps, port: Register): Code =>
     stx(W, R9, OUT_IFINDEX, R2),
     and(R1, L.PORT_PEER),
     jeq(R1, 0, 'decided'),
+    // A copy is at a device's egress, where the kernel does not let packets skip anything.
+    ldx(W, R2, R9, L.F_LEVEL),
+    jne(R2, 0, 'not for it'),
     forPeer('not for it'),
     mov(R1, L.PORT_PEER),
     ja('decided'),
@@ -256,4 +264,13 @@ export const finalOutput = (maps: ProgramMaps, port: Register): Code =>
     call(helper.tailCall),
     label('absent'),
     dropping(maps, 'no-such-port'),
+    label('cut'),
+    st(W, R9, L.F_CUT, 0),
+    ldx(W, R2, R6, skb.len),
+    sub(R2, R1),
+    mov(R1, R6),
+    mov(R3, 0),
+    call(helper.skbChangeTail),
+    jeq(R0, 0, 'whole'),
+    dropping(maps, 'unsupported-action'),
   );

@@ -29,6 +29,8 @@ export interface EncodeOptions {
   cookie(cookie: UserspaceCookie): number;
   /** Whether packets out of this port go into a tunnel. */
   isTunnel(port: number): boolean;
+  /** Whether copies of packets can do something of their own: `branchProgram` (branches.ts) is in place. */
+  readonly branches?: boolean;
 }
 
 /** What the kernel does with a megaflow's packets. */
@@ -40,6 +42,8 @@ export type EncodedActions =
   /** eBPF cannot do it: JavaScript runs the whole list. */
   | { readonly kind: 'up'; readonly why: string };
 
+/** Shortest packets that `trunc` makes here: above all headers up to L4's checksum. */
+const LEAST_LENGTH = 128;
 /** How deep clone, sample and check_pkt_len may stand in each other. */
 const MAX_DEPTH = 16;
 
@@ -48,8 +52,8 @@ const MAX_DEPTH = 16;
  * datapath does it, to the byte, is refused as a whole: then nothing of the list has happened when JavaScript
  * gets the packet.
  *
- * A program runs on the packet itself, never on a copy but for what goes out. So a branch (clone, sample,
- * check_pkt_len) is part of the program where it changes nothing, or where nothing follows that could tell.
+ * A program runs on the packet itself. So a branch (clone, sample, check_pkt_len) is just part of the program where it
+ * changes nothing, or where nothing follows that could tell; otherwise it runs on a copy, which costs more (branches.ts).
  */
 export function encodeActions(actions: readonly DpAction[], options: EncodeOptions): EncodedActions {
   if (actions.length === 0) return { kind: 'drop', explicit: false };
@@ -80,12 +84,12 @@ function pure(actions: readonly DpAction[]): boolean {
 }
 
 /**
- * The same list with an output into a tunnel behind the plain outputs that follow it: a tunnel's is the last thing that
- * can happen to a packet here, and where nothing changes between outputs their order is nobody's business.
+ * The same list with an output into a tunnel behind the plain outputs that follow it: plain ports take copies at less
+ * cost, and where nothing changes between outputs their order is nobody's business.
  */
 function tunnelLast(actions: readonly DpAction[], isTunnel: (port: number) => boolean): readonly DpAction[] {
   const at = actions.findIndex((action) => action.type === 'output' && isTunnel(action.port));
-  if (at < 0) return actions;
+  if (at < 0 || actions[at - 1]?.type === 'trunc') return actions;
   const behind = actions.slice(at + 1);
   if (!behind.every((action) => action.type === 'output' && !isTunnel(action.port))) return actions;
   return [...actions.slice(0, at), ...behind, actions[at]];
@@ -97,10 +101,8 @@ const METADATA: ReadonlySet<SetGroup> = new Set<SetGroup>(['tunnel', 'skb_priori
 class Encoder {
   readonly writer = new ProgramWriter();
   readonly #options: EncodeOptions;
-  /** Tags or labels came or went; and then the slow path got the packet. */
-  #moved = false;
-  #pushedTags = 0;
-  #reparsed = false;
+  /** Of the packet at hand: tags or labels came or went; tags were pushed; and then the slow path got it. */
+  #state = { moved: false, pushedTags: 0, reparsed: false };
 
   constructor(options: EncodeOptions) {
     this.#options = options;
@@ -119,6 +121,9 @@ class Encoder {
         else if (i < ordered.length - 1) this.writer.skip(O.OP_SKIP, end);
         break;
       }
+      // What is to be cut is the next output; that it be another one, far away, no translation asks for.
+      if (action.type === 'trunc' && ordered[i + 1]?.type !== 'output')
+        throw new Refusal('trunc of no output');
       this.#action(action, last && i === ordered.length - 1, depth);
     }
     this.writer.place(end);
@@ -128,12 +133,15 @@ class Encoder {
     const { writer } = this;
     switch (action.type) {
       case 'output':
-        if (!last && this.#options.isTunnel(action.port))
-          throw new Refusal('output to a tunnel that is not the last');
-        writer.op(last ? O.OP_FINAL : O.OP_OUTPUT, { a: action.port });
+        if (last) writer.op(O.OP_FINAL, { a: action.port });
+        else {
+          if (this.#options.isTunnel(action.port))
+            this.#needBranches('output to a tunnel that is not the last');
+          writer.output(action.port);
+        }
         return;
       case 'userspace':
-        this.#reparsed = this.#moved;
+        this.#state.reparsed = this.#state.moved;
         writer.op(O.OP_USERSPACE, { a: this.#options.cookie(action.cookie) });
         return;
       case 'set':
@@ -142,7 +150,7 @@ class Encoder {
       case 'push_vlan':
         if (action.tpid !== 0x8100 && action.tpid !== 0x88a8) throw new Refusal('TPID that the kernel lacks');
         this.#move();
-        this.#pushedTags++;
+        this.#state.pushedTags++;
         writer.op(O.OP_PUSH_VLAN, { a: swap16(action.tpid), b: action.tci & 0xefff });
         return;
       case 'pop_vlan':
@@ -159,11 +167,11 @@ class Encoder {
         this.#mpls(O.OP_POP_MPLS, action.ethertype, 0);
         return;
       case 'recirc':
-        if (!last) throw new Refusal('recirculation that is not last');
-        writer.op(O.OP_RECIRC, { a: action.id });
+        if (last) writer.op(O.OP_RECIRC, { a: action.id });
+        else this.#onCopy('recirculation that is not last', () => writer.op(O.OP_RECIRC, { a: action.id }));
         return;
       case 'hash':
-        if (this.#moved) throw new Refusal('hash of a packet whose headers moved');
+        if (this.#state.moved) throw new Refusal('hash of a packet whose headers moved');
         if (action.algorithm !== 0 && action.algorithm !== 1) throw new Refusal('unknown hash algorithm');
         writer.op(O.OP_HASH, { a: action.algorithm, b: action.basis });
         return;
@@ -181,10 +189,18 @@ class Encoder {
         const otherwise = writer.label();
         const behind = writer.label();
         writer.skip(O.OP_CHECK_LENGTH, otherwise, { a: action.length });
+        const before = { ...this.#state };
         this.#branch(action.greater, last, depth);
         if (action.lessEqual.length > 0) writer.skip(O.OP_SKIP, behind);
         writer.place(otherwise);
+        const after = this.#state;
+        this.#state = before;
         this.#branch(action.lessEqual, last, depth);
+        this.#state = {
+          moved: this.#state.moved || after.moved,
+          pushedTags: Math.max(this.#state.pushedTags, after.pushedTags),
+          reparsed: this.#state.reparsed || after.reparsed,
+        };
         writer.place(behind);
         return;
       }
@@ -192,6 +208,11 @@ class Encoder {
         // No packet here has been tracked.
         return;
       case 'trunc':
+        this.#needBranches('action trunc');
+        // Less could be too little for what the kernel holds to be the headers.
+        if (action.maxLen < LEAST_LENGTH) throw new Refusal(`trunc to less than ${LEAST_LENGTH} bytes`);
+        writer.op(O.OP_TRUNC, { a: action.maxLen });
+        return;
       case 'push_eth':
       case 'pop_eth':
       case 'meter':
@@ -203,13 +224,32 @@ class Encoder {
   }
 
   #branch(actions: readonly DpAction[], last: boolean, depth: number): void {
-    if (!last && !pure(actions)) throw new Refusal('changes that have to be undone');
-    this.list(actions, last, depth + 1);
+    if (last || pure(actions)) {
+      this.list(actions, last, depth + 1);
+      return;
+    }
+    const { moved, pushedTags, reparsed } = this.#state;
+    this.#onCopy('changes that have to be undone', () => this.list(actions, true, depth + 1));
+    this.#state = { moved, pushedTags, reparsed };
+  }
+
+  /** Writes what a copy of the packet does. */
+  #onCopy(why: string, write: () => void): void {
+    this.#needBranches(why);
+    const behind = this.writer.label();
+    this.writer.skip(O.OP_BRANCH, behind);
+    write();
+    this.writer.op(O.OP_END);
+    this.writer.place(behind);
+  }
+
+  #needBranches(why: string): void {
+    if (this.#options.branches !== true) throw new Refusal(why);
   }
 
   /** A header comes or goes. */
   #move(): void {
-    this.#moved = true;
+    this.#state.moved = true;
   }
 
   /**
@@ -217,12 +257,13 @@ class Encoder {
    * a packet, and may then find others than were there before the push or pop. No translation depends on that.
    */
   #needLayers(): void {
-    if (this.#reparsed) throw new Refusal('change of headers that moved, after the slow path saw them');
+    if (this.#state.reparsed) throw new Refusal('change of headers that moved, after the slow path saw them');
   }
 
   #mpls(code: number, ethertype: number, lse: number): void {
     this.#needLayers();
-    if (this.#pushedTags > O.MAX_TAGS - N_VLANS) throw new Refusal('a label behind more than four tags');
+    if (this.#state.pushedTags > O.MAX_TAGS - N_VLANS)
+      throw new Refusal('a label behind more than four tags');
     this.#move();
     this.writer.require(O.REQUIRE_WHOLE | O.REQUIRE_ETHERNET_II);
     this.writer.op(code, { a: swap16(ethertype), b: swap32(lse) });

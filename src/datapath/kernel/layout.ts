@@ -61,6 +61,10 @@ export const F_PULLED = F_PORT_STATS + 4;
 /** The last packet's time: in the kernel's ticks, and as the coarse monotonic clock told it; u64. */
 export const F_TICK = F_PULLED + 4;
 export const F_NOW = F_TICK + 8;
+/** Program that the copy of the packet which goes out of the loopback device shall run, plus 1; 0: no copy is on its way. */
+export const F_BRANCH = F_NOW + 8;
+/** How many copies of copies the packet is; 0: it is the one that came in. */
+export const F_LEVEL = F_BRANCH + 4;
 /** Memory for whoever runs, kept by nobody. */
 export const F_SCRATCH = 768;
 export const SCRATCH_SIZE = 512;
@@ -84,6 +88,8 @@ export const PROGRAM_LOOKUP = 0;
 export const PROGRAM_ACT = 1;
 /** Sends the packet into the tunnel that the frame's tunnel words describe. */
 export const PROGRAM_ENCAP = 2;
+/** Sends the packet out of the port whose number stands at the start of the scratch memory. */
+export const PROGRAM_OUT = 3;
 export const PROGRAM_SLOTS = 8;
 
 // --- Mask tables -------------------------------------------------------------------------------------------
@@ -108,6 +114,13 @@ export const ENTRY_PROGRAM = 3;
 /** An array of slots. A slot that was given up is not used again before nobody can be reading it. */
 export const ACTION_SLOT_SIZE = 512;
 export const ACTION_SLOTS = 16384;
+
+/** What an action program keeps of the frame while a copy of its packet runs: an array with an entry for each level, per CPU. */
+export const SAVE_SIZE = 640;
+/** How many copies of copies there can be at a time. */
+export const MAX_LEVELS = 4;
+/** Of every network namespace. Its egress is where copies of packets run (branches.ts). */
+export const LOOPBACK_IFINDEX = 1;
 
 // --- Ports ---------------------------------------------------------------------------------------------------
 

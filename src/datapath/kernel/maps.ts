@@ -21,6 +21,7 @@ export interface KernelMaps {
   /** By port number. */
   readonly ports: BpfMap<number, Uint8Array>;
   readonly actions: BpfMap<number, Uint8Array>;
+  readonly saves: BpfMap<number, readonly Uint8Array[]>;
   /** Entry `index * shards + shard`. */
   readonly flowStats: BpfMap<number, Uint8Array>;
   readonly portStats: BpfMap<number, Uint8Array>;
@@ -50,8 +51,8 @@ export function createMaps(sizes: MapSizes): KernelMaps {
   );
   const array = (name: string, size: number, maxEntries: number, mmapable = false) =>
     BpfMap.create({ kind: 'array', name, key: u32, value: bytes(size), maxEntries, mmapable });
-  const perCpu = (name: string, size: number) =>
-    BpfMap.createPerCpu({ kind: 'percpu-array', name, key: u32, value: bytes(size), maxEntries: 1 });
+  const perCpu = (name: string, size: number, maxEntries = 1) =>
+    BpfMap.createPerCpu({ kind: 'percpu-array', name, key: u32, value: bytes(size), maxEntries });
   const ringTable = BpfMap.create({
     kind: 'array-of-maps',
     name: 'weft_rings',
@@ -66,6 +67,7 @@ export function createMaps(sizes: MapSizes): KernelMaps {
     totals: perCpu('weft_totals', L.TOTALS_SIZE),
     programs: programArray('weft_programs', L.PROGRAM_SLOTS),
     ports: array('weft_ports', L.PORT_SIZE, L.PORT_LIMIT),
+    saves: perCpu('weft_saves', L.SAVE_SIZE, L.MAX_LEVELS),
     actions: array('weft_actions', L.ACTION_SLOT_SIZE, L.ACTION_SLOTS),
     flowStats: array('weft_flows', L.FLOW_STATS_SIZE, sizes.maxFlows * shards, true),
     portStats: array('weft_portstats', L.PORT_STATS_SIZE, L.MAX_KERNEL_PORTS * shards, true),

@@ -24,6 +24,8 @@ export class ProgramWriter {
   readonly #places: Target[] = [];
   #next = 0;
   #requires = 0;
+  /** Unit of an output that more ports may be added to; -1: there is none. */
+  #outputs = -1;
 
   op(code: number, operands: Operands = {}): void {
     // The first unit is kept free for what the program requires.
@@ -31,6 +33,20 @@ export class ProgramWriter {
     if (this.#next > O.LAST_UNIT) throw new Refusal('more actions than a program has room for');
     this.#write(this.#next, code, operands);
     this.#next += O.unitsOf(code);
+    this.#outputs = -1;
+  }
+
+  /** Copies of the packet go out of a port. */
+  output(port: number): void {
+    let at = this.#outputs * O.UNIT_SIZE;
+    if (this.#outputs < 0 || this.#view.getUint8(at + O.O_FLAGS) === O.PORTS_AN_OUTPUT) {
+      this.op(O.OP_OUTPUT);
+      this.#outputs = this.#next - 1;
+      at = this.#outputs * O.UNIT_SIZE;
+    }
+    const count = this.#view.getUint8(at + O.O_FLAGS);
+    this.#view.setUint16(at + O.O_TARGET + 2 * count, port, true);
+    this.#view.setUint8(at + O.O_FLAGS, count + 1);
   }
 
   #write(unit: number, code: number, operands: Operands): void {
@@ -65,6 +81,7 @@ export class ProgramWriter {
   /** What is written next is what `target` names. */
   place(target: Target): void {
     target.at = Math.max(this.#next, 1);
+    this.#outputs = -1;
   }
 
   /** The program shall only run on packets for which all of these REQUIRE_* hold. */

@@ -7,8 +7,10 @@ import {
   add,
   and,
   call,
+  DW,
   exit,
   func,
+  label,
   ldx,
   lsh,
   mov,
@@ -25,14 +27,15 @@ import {
   W,
 } from '../../../ebpf/asm.ts';
 import { tailCall } from '../../../ebpf/build.ts';
+import { bytes as codecBytes, u32 } from '../../../ebpf/codec.ts';
 import { TC_ACT } from '../../../ebpf/context.ts';
 import { helper } from '../../../ebpf/helpers.ts';
 import type { Code } from '../../../ebpf/instruction.ts';
 import { attachClassifier } from '../../../ebpf/link.ts';
+import { BpfMap } from '../../../ebpf/map.ts';
 import { Program } from '../../../ebpf/program.ts';
 import {
   type Flow,
-  newFlow,
   W_ETH,
   W_ETH_TYPE,
   W_IN_PORT,
@@ -53,7 +56,8 @@ import type { DpAction, PacketOffload, UserspaceCookie } from '../../types.ts';
 import { Core, packetOf } from '../../userspace/core.ts';
 import { Counters, DROP_REASONS } from '../../userspace/counters.ts';
 import { actionProgram } from '../action-program.ts';
-import { loadFrame } from '../code.ts';
+import { branchProgram, outProgram } from '../branches.ts';
+import { arrayEntry, loadFrame } from '../code.ts';
 import { type EncodedActions, encodeActions } from '../encode-actions.ts';
 import * as L from '../layout.ts';
 import { closeMaps, createMaps, type KernelMaps } from '../maps.ts';
@@ -61,8 +65,9 @@ import { closeMaps, createMaps, type KernelMaps } from '../maps.ts';
 /** Ports that packets can go out of; one more number is nobody's. */
 export const PORTS = [1, 2, 3];
 export const NO_PORT = 9;
-/** A port that is said to be a tunnel's; nothing stands behind it. */
+/** A tunnel's port; what goes into the tunnel comes out of a device. */
 export const TUNNEL_PORT = 8;
+const ALL_PORTS = [...PORTS, TUNNEL_PORT];
 
 /** What became of a packet, as text for comparison. */
 export interface Outcome {
@@ -98,6 +103,8 @@ export class ActionRig {
   readonly maps: KernelMaps;
   readonly #programs: Program[] = [];
   readonly #taps: { source: TapPort; out: TapPort[]; up: TapPort; again: TapPort };
+  /** Keys of the packets that were looked up again, in order. */
+  readonly #log: BpfMap<number, Uint8Array>;
   readonly #rx = new RxFrame();
   readonly #cpus: number;
   readonly #core: Core;
@@ -109,6 +116,14 @@ export class ActionRig {
   constructor() {
     this.maps = createMaps({ maxFlows: 16, rings: 1, ringBytes: 4096 });
     this.#close.push(() => closeMaps(this.maps));
+    this.#log = BpfMap.create({
+      kind: 'array',
+      name: 'weft_log',
+      key: u32,
+      value: codecBytes(L.FRAME_KEY_SIZE),
+      maxEntries: LOG_ENTRIES,
+    });
+    this.#close.push(() => this.#log.close());
     this.#cpus = this.maps.frame.get(0)!.length;
     this.#counters = new Counters(1);
     this.#core = this.#makeCore();
@@ -127,7 +142,7 @@ export class ActionRig {
           return Object.assign(port, { ifindex });
         };
         const source = tap('weft_in');
-        const out = PORTS.map((port) => tap(`weft_o${port}`));
+        const out = ALL_PORTS.map((port) => tap(`weft_o${port}`));
         const up = tap('weft_up');
         const again = tap('weft_again');
         PORTS.forEach((port, i) => void maps.ports.set(port, portEntry(out[i].ifindex, L.PORT_THERE, port)));
@@ -139,13 +154,20 @@ export class ActionRig {
           this.#load('weft_again', [
             mov(R6, R1),
             loadFrame(maps),
-            st(W, R9, LOOKED_UP, 1),
+            logKey(this.#log),
             mov(R1, again.ifindex),
             mov(R2, 0),
             call(helper.redirect),
             exit(),
           ]).fd,
         );
+        const send = (ifindex: number): Code => [mov(R1, ifindex), mov(R2, 0), call(helper.redirect), exit()];
+        const tunnel = this.#load('weft_tunnel', send(out[PORTS.length].ifindex));
+        maps.programs.set(L.PROGRAM_ENCAP, tunnel.fd);
+        maps.programs.set(L.PROGRAM_OUT, this.#load('weft_out', outProgram(maps)).fd);
+        const branch = this.#load('weft_branch', branchProgram(maps));
+        const branches = attachClassifier(branch, L.LOOPBACK_IFINDEX, 'egress');
+        this.#close.push(() => branches.close());
         const entry = this.#load('weft_entry', [
           mov(R6, R1),
           loadFrame(maps),
@@ -180,12 +202,13 @@ export class ActionRig {
     return encodeActions(actions, {
       cookie: (cookie) => this.#cookies.push(cookie) - 1,
       isTunnel: (port) => port === TUNNEL_PORT,
+      branches: true,
     });
   }
 
   /** What the userspace datapath makes of it. */
   reference(input: Input): Outcome {
-    this.#expected = { sent: PORTS.map(() => []), upcalls: [], recirculated: [], drops: {} };
+    this.#expected = { sent: ALL_PORTS.map(() => []), upcalls: [], recirculated: [], drops: {} };
     const before = this.#dropped();
     this.#core.execute(packetOf(input), input.flow, input.actions);
     return { ...this.#expected, drops: difference(before, this.#dropped()) };
@@ -210,9 +233,13 @@ export class ActionRig {
       maxMasks: 1,
       random: () => 0.5,
     });
-    PORTS.forEach((port, i) => {
+    ALL_PORTS.forEach((port, i) => {
       core.setPort(port, {
-        transmit: (packet) => void this.#expected.sent[i].push(this.#whole(packet.clone())),
+        transmit: (packet, length) => {
+          const copy = packet.clone();
+          copy.end = copy.start + length;
+          this.#expected.sent[i].push(this.#whole(copy));
+        },
       });
     });
     return core;
@@ -265,12 +292,13 @@ export class ActionRig {
       const what = kind === L.UPCALL_ACTION ? JSON.stringify(cookie) : `kind ${kind}`;
       return `${what} ${this.#whole(packet)}`;
     });
-    const key = newFlow();
-    for (let w = 0; w < key.length; w++) key[w] = log.getUint32(L.frameWord(w), true);
     return {
       sent,
       upcalls,
-      recirculated: recirculated.map((packet) => this.#again(packet, key)),
+      recirculated: recirculated.map((packet, i) => {
+        const entry = this.#log.get(i)!;
+        return this.#again(packet, new Uint32Array(entry.slice().buffer));
+      }),
       drops: difference(before, this.#kernelDrops()),
     };
   }
@@ -358,6 +386,17 @@ export function frameOf(input: Input): Uint8Array {
   view.setUint32(L.F_FLOW, key[W_IN_PORT], true);
   return frame;
 }
+
+/** Notes the key. */
+const logKey = (log: BpfMap<number, Uint8Array>): Code => [
+  ldx(W, R1, R9, LOOKED_UP),
+  mov(R2, R1),
+  add(R2, 1),
+  stx(W, R9, LOOKED_UP, R2),
+  arrayEntry(log, R1, 'full'),
+  Array.from({ length: L.FRAME_KEY_SIZE / 8 }, (_, i) => [ldx(DW, R1, R9, 8 * i), stx(DW, R0, 8 * i, R1)]),
+  label('full'),
+];
 
 /** Notes kind and cookie, and sends a copy of the packet out of a device where the test finds it. */
 const standInUpcall = (ifindex: number): Code =>

@@ -69,7 +69,7 @@ interface Shape {
 const shape: fc.Arbitrary<Shape> = fc.record({
   kind: fc.nat({ max: KINDS.length - 1 }),
   tags: fc.nat({ max: TAGS.length - 1 }),
-  payload: fc.uint8Array({ maxLength: 40 }),
+  payload: fc.uint8Array({ maxLength: 100 }),
   pad: fc.oneof({ weight: 4, arbitrary: fc.constant(0) }, { weight: 1, arbitrary: fc.nat({ max: 9 }) }),
   cut: fc.oneof({ weight: 9, arbitrary: fc.constant(null) }, { weight: 1, arbitrary: fc.nat({ max: 80 }) }),
   flip: fc.oneof({ weight: 9, arbitrary: fc.constant(null) }, { weight: 1, arbitrary: fc.nat({ max: 700 }) }),
@@ -178,8 +178,8 @@ const output = fc
   .map((port): DpAction => ({ type: 'output', port }));
 
 /** Actions for a packet with these headers; `depth` more levels of branches. */
-function actionOf(groups: readonly SetGroup[], depth: number): fc.Arbitrary<DpAction> {
-  const nested = depth > 0 ? listOf(groups, depth - 1) : fc.constant<DpAction[]>([]);
+function actionOf(groups: readonly SetGroup[], depth: number, whole: boolean): fc.Arbitrary<DpAction> {
+  const nested = depth > 0 ? listOf(groups, depth - 1, whole) : fc.constant<DpAction[]>([]);
   const calm = fc.array(output, { maxLength: 2 });
   const list = fc.oneof(nested, calm);
   return fc.oneof(
@@ -220,8 +220,11 @@ function actionOf(groups: readonly SetGroup[], depth: number): fc.Arbitrary<DpAc
     },
     { weight: 10, arbitrary: fc.constant<DpAction>({ type: 'ct_clear' }) },
     { weight: 3, arbitrary: fc.constant<DpAction>({ type: 'drop', reason: 'test' }) },
-    { weight: 2, arbitrary: fc.constant<DpAction>({ type: 'trunc', maxLen: 60 }) },
-    { weight: 1, arbitrary: fc.constant<DpAction>({ type: 'output', port: TUNNEL_PORT }) },
+    {
+      weight: whole ? 10 : 0,
+      arbitrary: fc.integer({ min: 120, max: 160 }).map((maxLen): DpAction => ({ type: 'trunc', maxLen })),
+    },
+    { weight: 10, arbitrary: fc.constant<DpAction>({ type: 'output', port: TUNNEL_PORT }) },
     { weight: 10, arbitrary: list.map((actions): DpAction => ({ type: 'clone', actions })) },
     {
       weight: 10,
@@ -240,9 +243,9 @@ function actionOf(groups: readonly SetGroup[], depth: number): fc.Arbitrary<DpAc
   );
 }
 
-function listOf(groups: readonly SetGroup[], depth: number): fc.Arbitrary<DpAction[]> {
+function listOf(groups: readonly SetGroup[], depth: number, whole: boolean): fc.Arbitrary<DpAction[]> {
   return fc
-    .tuple(fc.array(actionOf(groups, depth), { maxLength: 4 }), fc.option(output))
+    .tuple(fc.array(actionOf(groups, depth, whole), { maxLength: 4 }), fc.option(output))
     .map(([actions, last]) => (last === null ? actions : [...actions, last]));
 }
 
@@ -251,7 +254,10 @@ const LISTS = KINDS.map(([, , groups]): readonly [fc.Arbitrary<DpAction[]>, fc.A
   const fitting: SetGroup[] = ['eth', ...groups];
   // The kernel knows one checksum of a packet to be unfinished, and takes that of any header that a set names for it: these
   // packets get sets of headers that they have.
-  return [listOf([...fitting, ...fitting, ...fitting, 'ipv4', 'udp', 'mpls'], 2), listOf(fitting, 2)];
+  return [
+    listOf([...fitting, ...fitting, ...fitting, 'ipv4', 'udp', 'mpls'], 2, true),
+    listOf(fitting, 2, false),
+  ];
 });
 
 /** A packet as a device may hand it over; one that is whole IP is plain, and may have to be segmented. */
