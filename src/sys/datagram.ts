@@ -257,6 +257,11 @@ export class DatagramReader {
     return true;
   }
 
+  /** Whether the next one is there already: asking for it makes no system call. */
+  get buffered(): boolean {
+    return this.#next < this.#filled;
+  }
+
   /** Datagrams lost for want of room since the last call. */
   takeDrops(): number {
     const drops = (this.#overflow - this.#reported) >>> 0;

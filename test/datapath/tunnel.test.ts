@@ -1,5 +1,10 @@
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import test from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Clock } from '../../src/base/clock.ts';
 import { nullLogger } from '../../src/base/log.ts';
 import { maskOf } from '../../src/datapath/conformance/frames.ts';
@@ -7,6 +12,13 @@ import { parseActions } from '../../src/datapath/text/index.ts';
 import type { Datapath, PortStats } from '../../src/datapath/types.ts';
 import { createWorkerDatapath } from '../../src/datapath/userspace/worker-datapath.ts';
 import { newFlow, W_IN_PORT } from '../../src/flow/layout.ts';
+import { RxFrame } from '../../src/sys/frame.ts';
+import { Links } from '../../src/sys/netlink/link.ts';
+import { NetlinkSocket } from '../../src/sys/netlink/socket.ts';
+import { inNetns } from '../../src/sys/netns.ts';
+import { PacketPort } from '../../src/sys/packet-port.ts';
+import { get16 } from '../../src/wire/bytes.ts';
+import { writePcap } from '../../src/wire/pcap.ts';
 import { Network, networkMissing, saysOnStdout } from '../network.ts';
 
 /*
@@ -39,48 +51,50 @@ interface Lab {
 }
 
 function onLab(title: string, run: (lab: Lab) => Promise<void>): void {
-  test(title, { skip }, async () => {
-    const network = new Network();
-    let datapath: Datapath | undefined;
-    try {
-      const [host, guest, far] = ['host', 'guest', 'far'].map((name) => network.namespace(name));
-      network.veth(guest, 'eth0', host, 'pa', '02:00:00:00:00:01', '10.99.0.1/24');
-      network.veth(far, 'under0', host, 'under0', '02:00:00:00:01:02', '172.31.0.2/24');
-      network.ip(host, 'addr', 'add', '172.31.0.1/24', 'dev', 'under0');
-      network.ip(host, 'addr', 'add', 'fd31::1/64', 'dev', 'under0', 'nodad');
-      network.ip(far, 'addr', 'add', 'fd31::2/64', 'dev', 'under0', 'nodad');
-      // Room for the outer header around what the guests think a wire takes.
-      for (const ns of [host, far]) network.ip(ns, 'link', 'set', 'under0', 'mtu', '1600');
-      datapath = createWorkerDatapath({ clock, random: Math.random, log: nullLogger });
-      const dp = datapath;
-      const netns = network.path(host);
-      const pa = dp.portAdd({ name: 'pa', type: 'system', netns });
-      const put = (from: number, text: string): void => {
-        const key = newFlow();
-        key[W_IN_PORT] = from;
-        dp.flowPut({ key, mask: maskOf(W_IN_PORT), actions: parseActions(text) });
-      };
-      await run({
-        network,
-        datapath,
-        host,
-        guest,
-        far,
-        put: (tunnel, port) => put(pa, `set(tunnel(${tunnel})),${port}`),
-        join: (type, tunnel) => {
-          const options = new Map(type === 'gre' ? [] : [['dst_port', type === 'vxlan' ? '4789' : '6081']]);
-          const port = dp.portAdd({ name: `${type}_sys`, type, netns, options });
-          put(pa, `set(tunnel(${tunnel})),${port}`);
-          put(port, `${pa}`);
-          return port;
-        },
-        stats: (port) => dp.portStats(port),
-      });
-    } finally {
-      await datapath?.close();
-      network.close();
-    }
-  });
+  test(title, { skip }, () => inLab(run));
+}
+
+async function inLab(run: (lab: Lab) => Promise<void>): Promise<void> {
+  const network = new Network();
+  let datapath: Datapath | undefined;
+  try {
+    const [host, guest, far] = ['host', 'guest', 'far'].map((name) => network.namespace(name));
+    network.veth(guest, 'eth0', host, 'pa', '02:00:00:00:00:01', '10.99.0.1/24');
+    network.veth(far, 'under0', host, 'under0', '02:00:00:00:01:02', '172.31.0.2/24');
+    network.ip(host, 'addr', 'add', '172.31.0.1/24', 'dev', 'under0');
+    network.ip(host, 'addr', 'add', 'fd31::1/64', 'dev', 'under0', 'nodad');
+    network.ip(far, 'addr', 'add', 'fd31::2/64', 'dev', 'under0', 'nodad');
+    // Room for the outer header around what the guests think a wire takes.
+    for (const ns of [host, far]) network.ip(ns, 'link', 'set', 'under0', 'mtu', '1600');
+    datapath = createWorkerDatapath({ clock, random: Math.random, log: nullLogger });
+    const dp = datapath;
+    const netns = network.path(host);
+    const pa = dp.portAdd({ name: 'pa', type: 'system', netns });
+    const put = (from: number, text: string): void => {
+      const key = newFlow();
+      key[W_IN_PORT] = from;
+      dp.flowPut({ key, mask: maskOf(W_IN_PORT), actions: parseActions(text) });
+    };
+    await run({
+      network,
+      datapath,
+      host,
+      guest,
+      far,
+      put: (tunnel, port) => put(pa, `set(tunnel(${tunnel})),${port}`),
+      join: (type, tunnel) => {
+        const options = new Map(type === 'gre' ? [] : [['dst_port', type === 'vxlan' ? '4789' : '6081']]);
+        const port = dp.portAdd({ name: `${type}_sys`, type, netns, options });
+        put(pa, `set(tunnel(${tunnel})),${port}`);
+        put(port, `${pa}`);
+        return port;
+      },
+      stats: (port) => dp.portStats(port),
+    });
+  } finally {
+    await datapath?.close();
+    network.close();
+  }
 }
 
 async function ping(network: Network, from: string, to: string, ...more: string[]): Promise<void> {
@@ -192,4 +206,132 @@ onLab('datagrams that are no packets are counted, and nothing else', async (lab)
   await lab.datapath.flush();
   const { rxErrors, rxPackets } = lab.stats(port);
   assert.deepEqual({ rxErrors, rxPackets }, { rxErrors: 4, rxPackets: 0 });
+});
+
+/** The first packet of a protocol (and UDP port) that the guest's ping brings to the other host. */
+async function captured(lab: Lab, isIt: (frame: Uint8Array) => boolean): Promise<Uint8Array> {
+  const { network, far, guest } = lab;
+  const wire = inNetns(far, () => {
+    const netlink = new NetlinkSocket();
+    const ifindex = new Links(netlink).get('under0')?.ifindex ?? 0;
+    netlink.close();
+    return new PacketPort({ name: 'under0', ifindex, rxSlots: 64, txSlots: 16 });
+  });
+  const ping = network.start(guest, 'ping', ['-i', '0.2', '10.99.0.2']);
+  try {
+    const frame = new RxFrame();
+    for (let tries = 0; tries < 1000; tries++) {
+      while (wire.receive(frame)) {
+        const bytes = frame.bytes.slice(frame.start, frame.end);
+        wire.release();
+        if (isIt(bytes)) return bytes;
+      }
+      await sleep(20);
+    }
+    return assert.fail('no such packet came');
+  } finally {
+    ping.kill();
+    wire.close();
+  }
+}
+
+/** What tshark says of frames: a value a field, '' where it is not there. */
+function dissected(frames: readonly Uint8Array[], fields: readonly string[]): string[][] {
+  const dir = mkdtempSync(join(tmpdir(), 'weft-tunnel-'));
+  try {
+    const file = join(dir, 'outer.pcap');
+    writeFileSync(file, writePcap(frames));
+    const args = ['-r', file, '-T', 'fields', '-E', 'occurrence=l'];
+    const text = execFileSync('tshark', [...args, ...fields.flatMap((field) => ['-e', field])], {
+      encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'ignore'],
+    });
+    return text
+      .trimEnd()
+      .split('\n')
+      .map((line) => line.split('\t'));
+  } finally {
+    rmSync(dir, { recursive: true, force: true });
+  }
+}
+
+const tshark = networkMissing('ping', 'tshark');
+
+test('the outer headers are what tshark takes them for', { skip: tshark }, async () => {
+  const udp = (port: number) => (b: Uint8Array) => b[23] === 17 && get16(b, 36) === port;
+  const udp6 = (b: Uint8Array) => get16(b, 12) === 0x86dd && b[20] === 17 && get16(b, 56) === 6081;
+  const gre = (b: Uint8Array) => get16(b, 12) === 0x0800 && b[23] === 47;
+  const rows: [
+    type: string,
+    tunnel: string,
+    isIt: (b: Uint8Array) => boolean,
+    fields: Record<string, string>,
+  ][] = [
+    [
+      'vxlan',
+      'tun_id=0x4d,dst=172.31.0.2,tos=0x28,ttl=33,tp_dst=4789,flags(df|key)',
+      udp(4789),
+      {
+        'ip.src': '172.31.0.1',
+        'ip.dst': '172.31.0.2',
+        'ip.ttl': '33',
+        'ip.dsfield.dscp': '10',
+        'ip.flags.df': '1',
+        'udp.checksum': '0x0000',
+        'vxlan.vni': '77',
+        'arp.dst.proto_ipv4': '10.99.0.2',
+      },
+    ],
+    [
+      'vxlan',
+      'tun_id=0x1,dst=172.31.0.2,ttl=64,tp_dst=4789,vxlan(gbp(id=1286,flags=0x8)),flags(key)',
+      udp(4789),
+      { 'ip.flags.df': '0', 'vxlan.gbp': '1286', 'vxlan.vni': '1', 'arp.dst.proto_ipv4': '10.99.0.2' },
+    ],
+    [
+      'geneve',
+      'tun_id=0xabcdef,src=172.31.0.1,dst=172.31.0.2,ttl=64,tp_dst=6081,geneve({class=0x102,type=0x80,len=4,0xbeef}),flags(oam|csum|key)',
+      udp(6081),
+      {
+        'geneve.vni': '0xabcdef',
+        'geneve.flags.oam': '1',
+        'geneve.flags.critical': '1',
+        'geneve.option.class': '0x0102',
+        'geneve.option.unknown.data': '0000beef',
+        'arp.dst.proto_ipv4': '10.99.0.2',
+      },
+    ],
+    [
+      'geneve',
+      'tun_id=0x5,ipv6_dst=fd31::2,tos=0x4,ttl=7,tp_dst=6081,flags(df|key)',
+      udp6,
+      { 'ipv6.src': 'fd31::1', 'ipv6.hlim': '7', 'ipv6.tclass': '0x00000004', 'geneve.vni': '0x000005' },
+    ],
+    [
+      'gre',
+      'tun_id=0xdeadbeef,dst=172.31.0.2,ttl=64,flags(df|csum|key)',
+      gre,
+      {
+        'gre.key': '0xdeadbeef',
+        'gre.proto': '0x6558',
+        'gre.checksum.status': '1',
+        'arp.dst.proto_ipv4': '10.99.0.2',
+      },
+    ],
+  ];
+  const frames: Uint8Array[] = [];
+  for (const [type, tunnel, isIt] of rows) {
+    await inLab(async (lab) => {
+      lab.join(type, tunnel);
+      frames.push(await captured(lab, isIt));
+    });
+  }
+  const names = [...new Set(rows.flatMap(([, , , fields]) => Object.keys(fields)))];
+  const told = dissected(frames, names);
+  rows.forEach(([, tunnel, , fields], i) => {
+    const values = Object.fromEntries(
+      Object.keys(fields).map((name) => [name, told[i][names.indexOf(name)]]),
+    );
+    assert.deepEqual(values, fields, tunnel);
+  });
 });

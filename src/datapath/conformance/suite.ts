@@ -13,6 +13,7 @@ import {
 } from '../../flow/layout.ts';
 import { checksum } from '../../wire/checksum.ts';
 import { newFlowStatsRows, putFlows, readFlowStats } from '../batch.ts';
+import { formatKey, parseActions } from '../text/index.ts';
 import type { DpAction, MegaflowId } from '../types.ts';
 import { frame, hex, keyOf, masked, maskOf } from './frames.ts';
 import { collectUpcalls, type Harness, type HarnessFactory, type HarnessOptions } from './harness.ts';
@@ -431,6 +432,21 @@ export function conformanceSuite(name: string, factory: HarnessFactory, skip: st
     assert.equal(hex(seen[0].packet), hex(frame({ tags: [[0x8100, 5]] })));
     assert.deepEqual(seen[0].flow, keyOf(p1, frame({ tags: [[0x8100, 5]] })));
     assert.deepEqual(taken(h, p2), [hex(frame())]);
+  });
+
+  check('a set of a tunnel replaces the tunnel as a whole', async (h) => {
+    const first = 'set(tunnel(tun_id=0x7,src=1.1.1.1,dst=2.2.2.2,tos=0x4,ttl=64,tp_dst=4789,flags(df|key)))';
+    const second = 'set(tunnel(ipv6_dst=fd00::1,ttl=9,flags(csum)))';
+    await withFlow(h, () => [
+      ...parseActions(first),
+      ...parseActions(second),
+      { type: 'userspace', pid: 0, cookie: COOKIE },
+    ]);
+    const seen = collectUpcalls(h.datapath);
+    h.send(1, frame());
+    await h.settle();
+    assert.equal(seen.length, 1);
+    assert.match(formatKey(seen[0].flow, null), /,tunnel\(ipv6_dst=fd00::1,ttl=9,flags\(csum\)\),/);
   });
 
   check('what the datapath drops itself is counted by reason', async (h) => {

@@ -164,9 +164,10 @@ export class TunnelPort implements ForwardingPort {
     const datagram = this.#datagram;
     for (let tried = 0; tried < this.#readers.length; tried++) {
       const reader = this.#readers[this.#current];
-      // Each family in turn: a flood by one must not keep the other out.
-      this.#current = (this.#current + 1) % this.#readers.length;
-      if (reader.next(datagram)) {
+      const there = reader.next(datagram);
+      // Each family's batch in turn: a flood by one must not keep the other out.
+      if (!reader.buffered) this.#current = (this.#current + 1) % this.#readers.length;
+      if (there) {
         this.#restAt = datagram.start;
         this.#restEnd = datagram.end;
         this.#readOuter(reader);
