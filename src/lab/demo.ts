@@ -1,67 +1,39 @@
 /**
- * The first lab: one host, four virtual machines, two VLANs, one trunk. All guests are in one IP subnet, so
- * that nothing but the switch decides who reaches whom. Three proofs: echo requests between all pairs, a
- * TCP stream at default offloads, and a watch at every port for frames that have no business there.
+ * The first lab: two hosts, four virtual machines and a trunk, two tenant networks that reach over both hosts by
+ * tunnels. Three proofs: echo requests between all pairs, a TCP stream at default offloads through a tunnel, and a
+ * watch at every port for frames that have no business there.
  */
 import { WeftError } from '../base/errors.ts';
-import type { PingTarget, Presence } from './guest/protocol.ts';
+import type { PingTarget } from './guest/protocol.ts';
 import { Guest } from './guest.ts';
 import type { Lab } from './lab.ts';
-import { type Cell, type Expectation, formatMatrix, held, isPair, mayTalk, type Station } from './matrix.ts';
-import { bridgeCommands, type LabServices, type PortPlan, SwitchProcess } from './switch-process.ts';
+import { type Cell, type Expectation, formatMatrix, held, isPair, mayTalk } from './matrix.ts';
+import {
+  BRIDGE,
+  CABLE,
+  CABLE_MTU,
+  GUESTS,
+  HOSTS,
+  type HostPlan,
+  NETWORKS,
+  PICTURE,
+  portsOf,
+  STATIONS,
+} from './plan.ts';
+import {
+  type BridgePlan,
+  bridgeCommands,
+  type DatapathType,
+  type LabServices,
+  SwitchProcess,
+} from './switch-process.ts';
 
-const BRIDGE = 'br0';
-const HOST = 'host';
 const TCP_PORT = 5001;
 const STREAM_MS = 1500;
 /** How long an answer that must not come is waited for. */
 const SILENCE_MS = 1200;
 /** How long one that must come is. */
 const ANSWER_MS = 8000;
-
-/** A guest of the plan, and its place at the switch. */
-interface GuestPlan {
-  readonly name: string;
-  readonly mac: string;
-  /** One, in the VLAN of its access port; or one in each VLAN of its trunk. */
-  readonly presences: readonly Presence[];
-  readonly port: PortPlan;
-}
-
-const access = (n: number, tag: number): GuestPlan => ({
-  name: `vm${n}`,
-  mac: `02:00:00:00:00:0${n}`,
-  presences: [{ vlan: tag, address: `10.0.0.${n}` }],
-  port: { name: `vm${n}`, tag },
-});
-const VLANS = [10, 20] as const;
-const GUESTS: readonly GuestPlan[] = [
-  access(1, VLANS[0]),
-  access(2, VLANS[0]),
-  access(3, VLANS[1]),
-  access(4, VLANS[1]),
-  {
-    name: 'trunk',
-    mac: '02:00:00:00:00:05',
-    presences: VLANS.map((vlan) => ({ vlan, address: `10.0.0.${vlan}` })),
-    port: { name: 'trunk', trunks: VLANS },
-  },
-];
-
-const PICTURE = `
-  vm1  10.0.0.1 --- access 10 ---+-------+--- access 20 --- vm3  10.0.0.3
-                                 |  br0  |
-  vm2  10.0.0.2 --- access 10 ---+---+---+--- access 20 --- vm4  10.0.0.4
-                                     |
-                                trunk 10,20 --- trunk  10.0.0.10 in VLAN 10, 10.0.0.20 in VLAN 20
-`;
-
-const STATIONS = GUESTS.flatMap(({ name, presences, port }) =>
-  presences.map(({ vlan, address }): Station => {
-    const tagged = port.tag === undefined;
-    return { label: tagged ? `${name}.${vlan}` : name, guest: name, address, vlan, tagged };
-  }),
-);
 
 /** Where the report goes. */
 export interface Report {
@@ -79,14 +51,16 @@ class Demo {
   readonly #lab: Lab;
   readonly #services: LabServices;
   readonly #report: Report;
+  readonly #datapathType: DatapathType;
   readonly #guests = new Map<string, Guest>();
+  readonly #switches = new Map<string, SwitchProcess>();
   readonly expectations: Expectation[] = [];
-  #switch: SwitchProcess | undefined;
 
-  constructor(lab: Lab, services: LabServices, report: Report) {
+  constructor({ lab, services, report, datapathType }: DemoOptions) {
     this.#lab = lab;
     this.#services = services;
     this.#report = report;
+    this.#datapathType = datapathType;
   }
 
   #guest(name: string): Guest {
@@ -95,35 +69,62 @@ class Demo {
     return guest;
   }
 
+  #switch({ name }: HostPlan): SwitchProcess {
+    const found = this.#switches.get(name);
+    if (found === undefined) throw new WeftError('switch-failed', `no switch in ${name}`);
+    return found;
+  }
+
   #expect(text: string, isSo: boolean): void {
     this.expectations.push({ text, held: isSo });
   }
 
   async build(): Promise<void> {
     const lab = this.#lab;
-    title(this.#report, `Lab ${lab.id}: one host, four virtual machines, two VLANs, one trunk`);
+    title(
+      this.#report,
+      `Lab ${lab.id}: two hosts, four virtual machines and a trunk, two networks over both`,
+    );
     this.#report.write(PICTURE);
-    lab.namespace(HOST);
-    for (const { name, mac, presences, port } of GUESTS) {
+    for (const { name } of HOSTS) lab.namespace(name);
+    const [here, there] = HOSTS.map(({ name, underlay }) => ({
+      at: name,
+      device: CABLE,
+      address: `${underlay}/24`,
+      mtu: CABLE_MTU,
+    }));
+    lab.wire(here, there);
+    const starting = HOSTS.map(async ({ name }) => {
+      this.#switches.set(name, await SwitchProcess.start(lab, name, this.#services));
+    });
+    for (const { name, host, mac, presences, port } of GUESTS) {
       lab.namespace(name);
       // At the trunk port the guest's own stack has the addresses: the kernel's would answer untagged.
       const address = port.tag === undefined ? undefined : `${presences[0].address}/24`;
-      lab.wire({ at: HOST, device: name }, { at: name, device: 'eth0', mac, address });
+      lab.wire({ at: host, device: name }, { at: name, device: 'eth0', mac, address });
     }
-    const starting = SwitchProcess.start(lab, HOST, this.#services);
     const guests = GUESTS.map(async ({ name, mac, presences, port }) => {
       const config = port.trunks === undefined ? {} : { tagged: { mac, presences } };
       this.#guests.set(name, await Guest.start(lab, name, config));
     });
-    const [started] = await Promise.all([starting, ...guests]);
-    this.#switch = started;
+    await Promise.all([...starting, ...guests]);
   }
 
   async configure(): Promise<void> {
-    const ports = GUESTS.map(({ port }) => port);
-    title(this.#report, 'Configure the switch, by OVSDB; these commands do the same');
-    for (const command of bridgeCommands(BRIDGE, ports)) this.#report.write(`  ${command}\n`);
-    await this.#switch!.addBridge(BRIDGE, ports);
+    title(this.#report, 'Configure the switches, by OVSDB; these commands do the same');
+    const plans = HOSTS.map((host): [HostPlan, BridgePlan] => [
+      host,
+      { name: BRIDGE, datapathType: this.#datapathType, ports: portsOf(host) },
+    ]);
+    for (const [host, plan] of plans) {
+      this.#report.write(`  on ${host.name}:\n`);
+      for (const command of bridgeCommands(plan)) this.#report.write(`    ${command}\n`);
+    }
+    await Promise.all(plans.map(([host, plan]) => this.#switch(host).addBridge(plan)));
+    for (const host of HOSTS) {
+      const forwarding = await this.#switch(host).appctl('weft/forwarding');
+      this.#report.write(`  ${host.name} forwards ${forwarding.replace(/^\S+: /, '')}`);
+    }
   }
 
   async pings(): Promise<void> {
@@ -136,12 +137,13 @@ class Demo {
     const wrong = cells.filter((cell) => !held(cell));
     const allowed = cells.filter((cell) => cell.expected);
     const refused = cells.filter((cell) => !cell.expected);
+    const tunnelled = allowed.filter(({ from, to }) => from.host !== to.host);
     this.#expect(
-      `${allowed.length} pairs in one VLAN reach each other`,
+      `${allowed.length} pairs in one network reach each other, ${tunnelled.length} of them through a tunnel`,
       allowed.every((cell) => held(cell)),
     );
     this.#expect(
-      `${refused.length} pairs in different VLANs do not`,
+      `${refused.length} pairs in different networks do not`,
       refused.every((cell) => held(cell)),
     );
     for (const { from, to } of wrong) this.#report.write(`  wrong: ${from.label} -> ${to.label}\n`);
@@ -176,24 +178,24 @@ class Demo {
     }
     for (const text of found) this.#report.write(`  wrong: ${text}\n`);
     this.#expect(
-      `of ${seen} frames seen at the ports, none came from another VLAN`,
+      `of ${seen} frames seen at the ports, none came from another network`,
       seen > 0 && found.length === 0,
     );
   }
 
   async streams(): Promise<void> {
-    title(this.#report, 'A TCP stream, at default offloads');
+    title(this.#report, 'A TCP stream from host to host, at default offloads');
     const connect = { port: TCP_PORT, ms: STREAM_MS, connectMs: ANSWER_MS };
-    await Promise.all(['vm2', 'vm4'].map((name) => this.#guest(name).ask('listen', { port: TCP_PORT })));
-    const passing = await this.#guest('vm1').ask('stream', { ...connect, address: '10.0.0.2' });
+    await Promise.all(['vm3', 'vm4'].map((name) => this.#guest(name).ask('listen', { port: TCP_PORT })));
+    const passing = await this.#guest('vm1').ask('stream', { ...connect, address: '10.0.0.3' });
     const { bytes, seconds, reason } = passing;
     const passed = passing.connected && bytes > 0;
     this.#report.write(
       passed
-        ? `  vm1 -> vm2: ${(bytes / 1e6).toFixed(0)} MB in ${seconds.toFixed(2)} s: ${rate(bytes, seconds)}\n`
-        : `  vm1 -> vm2: ${reason}\n`,
+        ? `  vm1 -> vm3: ${(bytes / 1e6).toFixed(0)} MB in ${seconds.toFixed(2)} s: ${rate(bytes, seconds)}\n`
+        : `  vm1 -> vm3: ${reason}\n`,
     );
-    this.#expect('TCP passes from vm1 to vm2', passed);
+    this.#expect('TCP passes from vm1 on host1 to vm3 on host2', passed);
     await this.megaflows();
     const stopped = await this.#guest('vm1').ask('stream', {
       ...connect,
@@ -203,17 +205,36 @@ class Demo {
     this.#expect('TCP does not connect from vm1 to vm4', !stopped.connected);
   }
 
+  /** Those that carried the stream put it into the tunnel of its network on one host, and take it out on the other. */
   async megaflows(): Promise<void> {
-    title(this.#report, 'The megaflows that carried it (ovs-appctl dpif/dump-flows br0)');
-    const text = await this.#switch!.appctl('dpif/dump-flows', BRIDGE);
-    const flows = text.split('\n').filter((line) => line.trim() !== '');
-    const tcp = flows.filter((line) => line.includes('eth(src=02:00:00:00:00:01,dst=02:00:00:00:00:02)'));
-    for (const line of tcp.length > 0 ? tcp : flows) this.#report.write(`  ${line}\n`);
-    this.#report.write(`  (${flows.length} in all)\n`);
+    title(this.#report, `The megaflows that carried it (ovs-appctl dpif/dump-flows ${BRIDGE})`);
+    const [here, there] = HOSTS;
+    const key = `tun_id=0x${NETWORKS[0].key.toString(16)},`;
+    const into = await this.#carriers(here);
+    const outOf = await this.#carriers(there);
     this.#expect(
-      'a megaflow carried the stream',
-      tcp.some((line) => /packets:[1-9]/.test(line)),
+      `on ${here.name} a megaflow put the stream into the tunnel of ${NETWORKS[0].name}`,
+      into.some((line) => line.includes(`set(tunnel(${key}`)),
     );
+    this.#expect(
+      `on ${there.name} a megaflow took it out`,
+      outOf.some((line) => line.startsWith(`tunnel(${key}`)),
+    );
+  }
+
+  /** The megaflows of a host that packets of the stream have hit; says which they are. */
+  async #carriers(host: HostPlan): Promise<string[]> {
+    const text = await this.#switch(host).appctl('dpif/dump-flows', BRIDGE);
+    const flows = text.split('\n').filter((line) => line.trim() !== '');
+    const tcp = flows.filter(
+      (line) =>
+        line.includes('eth(src=02:00:00:00:00:01,dst=02:00:00:00:00:03)') &&
+        line.includes('eth_type(0x0800)') &&
+        /packets:[1-9]/.test(line),
+    );
+    this.#report.write(`  on ${host.name}, of ${flows.length}:\n`);
+    for (const line of tcp.length > 0 ? tcp : flows) this.#report.write(`    ${line}\n`);
+    return tcp;
   }
 
   verdict(seconds: number): boolean {
@@ -232,20 +253,23 @@ class Demo {
     const { id, dir } = this.#lab;
     title(this.#report, 'The lab is up until Ctrl-C. In another terminal:');
     this.#report.write(`
-  bin/weft lab exec vm1 ping 10.0.0.2            a command in a virtual machine (vm1 ... vm4, trunk)
-  bin/weft lab exec host ovs-vsctl show          or in the host, where the stock tools find the switch
-  bin/weft lab exec host ovs-appctl fdb/show br0
-  bin/weft lab exec host ovs-vsctl set port vm3 tag=10      lets vm3 join vm1 and vm2
-  bin/weft lab exec host ovs-ofctl add-flow br0 priority=9,icmp,actions=drop
-  bin/weft lab exec host ovs-appctl ofproto/trace br0 in_port=vm1,dl_src=02:00:00:00:00:01,dl_dst=02:00:00:00:00:02
+  bin/weft lab exec vm1 ping 10.0.0.3            a command in a virtual machine (vm1 ... vm4, trunk)
+  bin/weft lab exec host1 ovs-vsctl show         or in a host (host1, host2), where the stock tools find its switch
+  bin/weft lab exec host1 ovs-appctl fdb/show br0
+  bin/weft lab exec host1 ovs-appctl ofproto/list-tunnels
+  bin/weft lab exec host1 ovs-appctl weft/forwarding        kernel or user space, and how much came up to the process
+  bin/weft lab exec host1 tcpdump -nni cable                what is on the wire between the hosts
+  bin/weft lab exec host2 ovs-vsctl set port vm4 tag=10     lets vm4 join red: vm1 and vm3
+  bin/weft lab exec host1 ovs-ofctl add-flow br0 priority=9,icmp,actions=drop
+  bin/weft lab exec host1 ovs-appctl ofproto/trace br0 in_port=vm1,dl_src=02:00:00:00:00:01,dl_dst=02:00:00:00:00:03
 
-  namespaces ${id}-host, ${id}-vm1, ...; database, log and sockets in ${dir}
-  docs/switch.md goes on from here; docs/lab.md tells how this lab works.
+  namespaces ${id}-host1, ${id}-vm1, ...; databases, logs and sockets in ${dir}/host1 and host2
+  docs/switch.md and docs/tunnels.md go on from here; docs/lab.md tells how this lab works.
 `);
   }
 
   close(): void {
-    this.#switch?.close();
+    for (const each of this.#switches.values()) each.close();
   }
 }
 
@@ -253,23 +277,24 @@ export interface DemoOptions {
   readonly lab: Lab;
   readonly services: LabServices;
   readonly report: Report;
+  readonly datapathType: DatapathType;
   /** Called when all is shown and the lab is to stay up: resolves when it shall end. Left out: ends at once. */
   readonly stay?: () => Promise<void>;
 }
 
 /** Runs the demonstration; true if every expectation held. The caller takes the lab down. */
-export async function runDemo({ lab, services, report, stay }: DemoOptions): Promise<boolean> {
+export async function runDemo(options: DemoOptions): Promise<boolean> {
   const started = performance.now();
-  const demo = new Demo(lab, services, report);
+  const demo = new Demo(options);
   try {
     await demo.build();
     await demo.configure();
     await demo.pings();
     await demo.streams();
     const ok = demo.verdict((performance.now() - started) / 1000);
-    if (stay !== undefined) {
+    if (options.stay !== undefined) {
       demo.whereToGo();
-      await stay();
+      await options.stay();
     }
     return ok;
   } finally {

@@ -2,6 +2,7 @@
 import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { closeSync, existsSync, openSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { WeftError } from '../base/errors.ts';
 import { IpConfiguration } from '../sys/netlink/ip.ts';
 import { Links } from '../sys/netlink/link.ts';
@@ -28,6 +29,8 @@ export interface WireEnd {
   readonly mac?: string;
   /** As "10.0.0.1/24". */
   readonly address?: string;
+  /** Default: 1500. */
+  readonly mtu?: number;
 }
 
 /** Time that a process gets to end by itself. */
@@ -49,7 +52,8 @@ export class Lab {
   readonly dir: string;
   readonly #labs: string;
   readonly #record: LabRecord;
-  readonly #children: ChildProcess[] = [];
+  /** With the signal that ends each. */
+  readonly #children: [ChildProcess, NodeJS.Signals][] = [];
   #closed = false;
 
   constructor(labs = LAB_DIRECTORY) {
@@ -111,7 +115,7 @@ export class Lab {
       this.inside(end.at, () =>
         this.#withLinks((links, ip) => {
           const { ifindex } = links.get(end.device)!;
-          links.set(ifindex, { up: true });
+          links.set(ifindex, { up: true, mtu: end.mtu });
           if (end.address === undefined) return;
           const [address, prefix] = end.address.split('/');
           ip.addAddress(ifindex, make.ip(address), Number(prefix));
@@ -134,11 +138,22 @@ export class Lab {
     return inNetns(this.fullName(name), work);
   }
 
+  /** Where what runs in a namespace keeps its files; nothing makes it. */
+  directoryOf(name: string): string {
+    return join(this.dir, name);
+  }
+
   /**
    * Starts a process in a namespace, as the leader of its own group: Ctrl-C reaches the lab alone, which
-   * then ends what it started, in order.
+   * then ends what it started, in order, by `stopSignal`.
    */
-  start(name: string, command: string, args: readonly string[], options: SpawnOptions = {}): ChildProcess {
+  start(
+    name: string,
+    command: string,
+    args: readonly string[],
+    options: SpawnOptions = {},
+    stopSignal: NodeJS.Signals = 'SIGTERM',
+  ): ChildProcess {
     this.#checkOpen();
     // The child inherits the namespace of the thread that makes it.
     const child = this.inside(name, () => spawn(command, args, { ...options, detached: true }));
@@ -146,7 +161,7 @@ export class Lab {
     child.on('error', () => {});
     const id = child.pid === undefined ? undefined : identify(child.pid);
     if (id !== undefined) {
-      this.#children.push(child);
+      this.#children.push([child, stopSignal]);
       this.#record.processes.push(id);
       this.#save();
     }
@@ -168,7 +183,7 @@ export class Lab {
     if (this.#closed) return;
     this.#closed = true;
     try {
-      await Promise.all(this.#children.map((child) => this.stop(child)));
+      await Promise.all(this.#children.map(([child, signal]) => this.stop(child, signal)));
     } finally {
       removeLab(this.#record, this.#labs);
     }

@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type Cell, formatMatrix, held, isPair, mayTalk, type Station } from './matrix.ts';
-import { bridgeCommands } from './switch-process.ts';
+import { type BridgePlan, bridgeCommands } from './switch-process.ts';
 
 const station = (label: string, guest: string, vlan: number): Station => ({
   label,
   guest,
+  host: 'h',
   address: '10.0.0.1',
   vlan,
   tagged: false,
@@ -42,13 +43,21 @@ test('the table shows what was seen, and marks what was not expected', () => {
 });
 
 test('the commands for a plan', () => {
-  assert.deepEqual(
-    bridgeCommands('br0', [{ name: 'p', tag: 10 }, { name: 'q', trunks: [10, 20] }, { name: 'r' }]),
-    [
-      'ovs-vsctl add-br br0 -- set bridge br0 datapath_type=netdev',
-      'ovs-vsctl add-port br0 p tag=10',
-      'ovs-vsctl add-port br0 q trunks=10,20',
-      'ovs-vsctl add-port br0 r',
+  const plan: BridgePlan = {
+    name: 'br0',
+    datapathType: 'system',
+    ports: [
+      { name: 'p', tag: 10 },
+      { name: 'q', trunks: [10, 20] },
+      { name: 'r' },
+      { name: 't', tag: 10, tunnel: { type: 'vxlan', remote: '192.0.2.1', key: 7 } },
     ],
-  );
+  };
+  assert.deepEqual(bridgeCommands(plan), [
+    'ovs-vsctl add-br br0 -- set bridge br0 datapath_type=system',
+    'ovs-vsctl add-port br0 p tag=10',
+    'ovs-vsctl add-port br0 q trunks=10,20',
+    'ovs-vsctl add-port br0 r',
+    'ovs-vsctl add-port br0 t tag=10 -- set interface t type=vxlan options:remote_ip=192.0.2.1 options:key=7',
+  ]);
 });

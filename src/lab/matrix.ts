@@ -5,6 +5,8 @@ import type { PingOutcome } from './guest/protocol.ts';
 export interface Station {
   readonly label: string;
   readonly guest: string;
+  /** Where the guest is. */
+  readonly host: string;
   readonly address: string;
   readonly vlan: number;
   /** The guest puts the VLAN's tag on by itself. */

@@ -22,11 +22,30 @@ export interface LabServices {
   readonly connector: (target: string) => Connector;
 }
 
-/** A port to make: an access port of VLAN `tag`, or a trunk of `trunks`. */
+/** A tunnel to another host. */
+export interface TunnelPlan {
+  readonly type: 'geneve' | 'vxlan';
+  /** The other host's address in the network between them. */
+  readonly remote: string;
+  /** The VNI. */
+  readonly key: number;
+}
+
+/** A port to make: an access port of VLAN `tag`, or a trunk of `trunks`; of a device of its name, or a tunnel. */
 export interface PortPlan {
   readonly name: string;
   readonly tag?: number;
   readonly trunks?: readonly number[];
+  readonly tunnel?: TunnelPlan;
+}
+
+/** `system` forwards in the kernel where that can be, `netdev` in user space. */
+export type DatapathType = 'system' | 'netdev';
+
+export interface BridgePlan {
+  readonly name: string;
+  readonly datapathType: DatapathType;
+  readonly ports: readonly PortPlan[];
 }
 
 const START_MS = 15_000;
@@ -50,16 +69,29 @@ export async function within<T>(ms: number, promise: Promise<T>, message: () => 
 }
 
 /** What one would type to have the same. */
-export function bridgeCommands(bridge: string, ports: readonly PortPlan[]): string[] {
+export function bridgeCommands({ name: bridge, datapathType, ports }: BridgePlan): string[] {
   return [
-    `ovs-vsctl add-br ${bridge} -- set bridge ${bridge} datapath_type=netdev`,
-    ...ports.map(({ name, tag, trunks }) => {
-      const vlan =
-        tag !== undefined ? ` tag=${tag}` : trunks !== undefined ? ` trunks=${trunks.join(',')}` : '';
-      return `ovs-vsctl add-port ${bridge} ${name}${vlan}`;
+    `ovs-vsctl add-br ${bridge} -- set bridge ${bridge} datapath_type=${datapathType}`,
+    ...ports.map(({ name, tag, trunks, tunnel }) => {
+      const words = [`ovs-vsctl add-port ${bridge} ${name}`];
+      if (tag !== undefined) words.push(`tag=${tag}`);
+      else if (trunks !== undefined) words.push(`trunks=${trunks.join(',')}`);
+      if (tunnel !== undefined) {
+        const { type, remote, key } = tunnel;
+        words.push(`-- set interface ${name} type=${type} options:remote_ip=${remote} options:key=${key}`);
+      }
+      return words.join(' ');
     }),
   ];
 }
+
+const tunnelColumns = ({ type, remote, key }: TunnelPlan) => ({
+  type,
+  options: new Map([
+    ['remote_ip', remote],
+    ['key', String(key)],
+  ]),
+});
 
 export class SwitchProcess {
   readonly process: ChildProcess;
@@ -79,11 +111,13 @@ export class SwitchProcess {
     });
   }
 
-  /** Starts a switch in a namespace of the lab; resolves when it is ready. */
+  /** Starts a switch in a namespace of the lab, with a directory of its own; resolves when it is ready. */
   static async start(lab: Lab, namespace: string, services: LabServices): Promise<SwitchProcess> {
     const [command, ...words] = services.weft;
-    const args = [...words, 'switch', '--dir', lab.dir, '--log-file', '-vsyslog:off'];
-    const child = lab.start(namespace, command, args, { stdio: ['ignore', 'ignore', 'pipe'] });
+    const dir = lab.directoryOf(namespace);
+    const args = [...words, 'switch', '--dir', dir, '--log-file', '-vsyslog:off'];
+    // Interrupted it takes along what it has put into the kernel; told to terminate it would leave that to its successor.
+    const child = lab.start(namespace, command, args, { stdio: ['ignore', 'ignore', 'pipe'] }, 'SIGINT');
     let said = '';
     const ready = new Promise<void>((resolve, reject) => {
       child.stderr!.on('data', (text: Buffer) => {
@@ -94,11 +128,11 @@ export class SwitchProcess {
       child.on('close', () => reject(new WeftError('switch-failed', `the switch ended: ${said.trim()}`)));
     });
     await within(START_MS, ready, () => `the switch is not ready after ${START_MS / 1000} s: ${said.trim()}`);
-    return new SwitchProcess(child, lab.dir, services);
+    return new SwitchProcess(child, dir, services);
   }
 
-  /** Makes a bridge of the userspace datapath with its ports, and waits until they forward. */
-  async addBridge(bridge: string, ports: readonly PortPlan[]): Promise<void> {
+  /** Makes a bridge with its ports, and waits until they forward. */
+  async addBridge({ name: bridge, datapathType, ports }: BridgePlan): Promise<void> {
     const client = this.#client;
     client.start();
     await within(APPLY_MS, client.synced(), () => 'the database does not answer');
@@ -109,15 +143,17 @@ export class SwitchProcess {
       name: bridge,
       interfaces: [txn.insert('Interface', { name: bridge, type: 'internal' })],
     });
-    const rows = ports.map(({ name, tag, trunks }) =>
+    const rows = ports.map(({ name, tag, trunks, tunnel }) =>
       txn.insert('Port', {
         name,
-        interfaces: [txn.insert('Interface', { name })],
+        interfaces: [
+          txn.insert('Interface', { name, ...(tunnel === undefined ? {} : tunnelColumns(tunnel)) }),
+        ],
         ...(tag === undefined ? {} : { tag }),
         ...(trunks === undefined ? {} : { trunks: [...trunks] }),
       }),
     );
-    const row = txn.insert('Bridge', { name: bridge, datapath_type: 'netdev', ports: [local, ...rows] });
+    const row = txn.insert('Bridge', { name: bridge, datapath_type: datapathType, ports: [local, ...rows] });
     txn.mutate('Open_vSwitch', root._uuid, 'bridges', 'insert', [row]);
     txn.mutate('Open_vSwitch', root._uuid, 'next_cfg', '+=', 1);
     const outcome = await txn.commit();

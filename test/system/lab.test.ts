@@ -38,8 +38,8 @@ const exited = (child: ChildProcess) =>
 test('npm start -- --once: every expectation holds, and nothing is left', { skip }, () => {
   const done = spawnSync('npm', ['start', '--', '--once'], { cwd: ROOT, encoding: 'utf8', timeout: 120_000 });
   assert.equal(done.status, 0, `${done.stdout}${done.stderr}`);
-  assert.match(done.stdout, /All 6 expectations held/);
-  assert.match(done.stdout, /vm1 -> vm2: \d+ MB in/);
+  assert.match(done.stdout, /All 7 expectations held/);
+  assert.match(done.stdout, /vm1 -> vm3: \d+ MB in/);
   assert.doesNotMatch(done.stdout, /WRONG/);
   assert.deepEqual(namespaces(labOf(done.stdout)), []);
 });
@@ -49,7 +49,8 @@ test('the lab stays up for commands until a signal, and is removed then', { skip
   try {
     const exec = (...args: string[]) => spawnSync(weft, ['lab', 'exec', ...args], { encoding: 'utf8' });
     assert.match(exec('vm1', 'cat', '/proc/net/dev').stdout, /eth0:/);
-    assert.match(exec('host', 'cat', '/proc/net/dev').stdout, /trunk:/);
+    assert.match(exec('host1', 'cat', '/proc/net/dev').stdout, /trunk:/);
+    assert.match(exec('host2', 'sh', '-c', 'ls $OVS_RUNDIR').stdout, /^db\.sock$/m);
     assert.equal(exec('vm1', 'sh', '-c', 'exit 7').status, 7);
     assert.match(exec('vm9', 'true').stderr, /vm9: not in lab weft[0-9a-f]+/);
     child.kill('SIGINT');

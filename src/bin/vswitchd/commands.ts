@@ -14,6 +14,7 @@ import type { DaemonClock } from '../daemon/clock.ts';
 import type { Datapaths } from './datapaths.ts';
 import { registerDpctlCommands } from './dpctl-commands.ts';
 import { registerDummyCommands } from './dummy-commands.ts';
+import { showForwarding } from './forwarding.ts';
 
 /** What the management commands act on. */
 export interface CommandTarget {
@@ -63,6 +64,9 @@ export function registerSwitchCommands(commands: CommandRegistry, target: Comman
   );
   add('dpif/dump-flows', '[-m] [--names | --no-names] bridge', 1, 4, (args) =>
     dpifDumpFlows(vswitch, clock.now(), args),
+  );
+  add('weft/forwarding', '', 0, 0, () =>
+    showForwarding(vswitch, (type) => target.datapaths.forwarding(type)),
   );
   registerDpctlCommands(commands, target);
   add('ofproto/list-tunnels', '', 0, 0, () => listTunnels(vswitch));

@@ -15,6 +15,7 @@ import { TUNNEL_TYPES } from '../../switch/tunnel/config.ts';
 import { type HostChange, HostMonitor } from '../../sys/netlink/monitor.ts';
 import type { DaemonClock } from '../daemon/clock.ts';
 import { DummyLink } from './dummy-link.ts';
+import { type Forwarding, forwardingText } from './forwarding.ts';
 
 export interface DatapathsOptions {
   readonly clock: DaemonClock;
@@ -45,6 +46,8 @@ export class Datapaths implements DatapathProvider {
   readonly dummies = new Map<string, Dummies>();
   /** Who hears of changes of the host's devices. */
   readonly #listeners = new Set<(change: HostChange) => void>();
+  /** Of the last datapath of type "system". */
+  #kernel: Forwarding;
   #monitor: HostMonitor | null = null;
 
   constructor(options: DatapathsOptions) {
@@ -120,23 +123,21 @@ export class Datapaths implements DatapathProvider {
 
   /** The datapath in the kernel; null, with the reason in the log, where it can't run. */
   #openKernel(): KernelDatapath | null {
-    const { clock, log } = this.#options;
+    const { clock, log, pinRoot } = this.#options;
+    let kernel: KernelDatapath | null = null;
     try {
-      const datapath = createKernelDatapath({
-        clock,
-        random: Math.random,
-        log,
-        pinRoot: this.#options.pinRoot,
-      });
-      log.module('dpif_kernel').info(`${datapath.name}: forwarding in the kernel, by eBPF`);
-      return datapath;
+      kernel = createKernelDatapath({ clock, random: Math.random, log, pinRoot });
+      this.#kernel = kernel;
     } catch (error) {
-      const why = error instanceof Error ? error.message : String(error);
-      log
-        .module('dpif_kernel')
-        .info(`ovs-system: forwarding in user space, as the kernel datapath can't run: ${why}`);
-      return null;
+      this.#kernel = error instanceof Error ? error.message : String(error);
     }
+    log.module('dpif_kernel').info(`ovs-system: forwarding ${forwardingText(this.#kernel)}`);
+    return kernel;
+  }
+
+  /** What forwards for an open datapath of some type. */
+  forwarding(type: string): Forwarding {
+    return type === 'system' ? this.#kernel : undefined;
   }
 
   #openWorker(type: string): Datapath {

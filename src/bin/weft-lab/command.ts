@@ -1,23 +1,25 @@
 /** `weft lab`: hosts and networks on this one machine. */
+import { WeftError } from '../../base/errors.ts';
 import { nullLogger } from '../../base/log.ts';
 import { type CommandIo, EXIT } from '../../cli/command.ts';
 import { runDemo } from '../../lab/demo.ts';
 import { Lab } from '../../lab/lab.ts';
 import { alive, cleanUp, directoryOf, readRecords } from '../../lab/record.ts';
-import type { LabServices } from '../../lab/switch-process.ts';
+import type { DatapathType, LabServices } from '../../lab/switch-process.ts';
 import { DaemonClock } from '../daemon/clock.ts';
 import { parseArguments } from '../daemon/options.ts';
 import { SocketTransports } from '../ovsdb/socket.ts';
 import { runInside } from './exec.ts';
 
-const USAGE = `usage: weft lab demo [--once]
+const USAGE = `usage: weft lab demo [--once] [--datapath TYPE]
        weft lab exec NAME COMMAND [ARGUMENT...]
        weft lab list
        weft lab clean
 
-  demo    build one host with four virtual machines, two VLANs and a trunk, prove who may talk to whom, and
-          stay up until Ctrl-C; with --once, take it down instead. Exit code 0: every expectation held
-  exec    run a command in a namespace of the running lab: host, vm1 ... vm4, trunk
+  demo    build two hosts with virtual machines of two networks that reach over both by tunnels, prove who may
+          talk to whom, and stay up until Ctrl-C; with --once, take it down instead. TYPE is "netdev" (forward in
+          user space; the default) or "system" (in the kernel where that can be). Exit code 0: every expectation held
+  exec    run a command in a namespace of the running lab: host1, host2, vm1 ... vm4, trunk
   list    list the labs of this machine
   clean   remove what killed labs have left behind (every demo does so, too)
 
@@ -43,7 +45,7 @@ function services(lab: Lab): LabServices {
   };
 }
 
-async function demo(once: boolean, io: CommandIo): Promise<number> {
+async function demo(once: boolean, datapathType: DatapathType, io: CommandIo): Promise<number> {
   const cleaned = cleanUp();
   if (cleaned.length > 0) io.out(`Cleaned up after ${cleaned.join(', ')}.\n`);
   const lab = new Lab();
@@ -64,6 +66,7 @@ async function demo(once: boolean, io: CommandIo): Promise<number> {
     const work = runDemo({
       lab,
       services: services(lab),
+      datapathType,
       report: { write: (text) => void (interrupted || io.out(text)) },
       ...(once ? {} : { stay: () => signalled }),
     });
@@ -106,6 +109,7 @@ export async function run(args: readonly string[], io: CommandIo): Promise<numbe
   }
   const { options, positional } = parseArguments(args, [
     { name: 'once', value: 'none', help: 'take the lab down at the end' },
+    { name: 'datapath', value: 'required', valueName: 'TYPE', help: 'system or netdev' },
     { name: 'help', short: 'h', value: 'none', help: 'print the usage' },
   ]);
   const given = new Set(options.map((o) => o.name));
@@ -115,7 +119,14 @@ export async function run(args: readonly string[], io: CommandIo): Promise<numbe
   }
   if (positional.length === 1) {
     if (positional[0] === 'list') return list(io);
-    if (positional[0] === 'demo') return mayBuild(io) ? demo(given.has('once'), io) : EXIT.usage;
+    if (positional[0] === 'demo') {
+      const type = options.findLast((o) => o.name === 'datapath')?.value ?? 'netdev';
+      if (type !== 'system' && type !== 'netdev')
+        throw new WeftError('bad-option', `--datapath ${type}: not a type of datapath of this lab`, {
+          remedy: 'use system or netdev',
+        });
+      return mayBuild(io) ? demo(given.has('once'), type, io) : EXIT.usage;
+    }
     if (positional[0] === 'clean') {
       if (!mayBuild(io)) return EXIT.usage;
       for (const id of cleanUp()) io.out(`${id}: removed\n`);

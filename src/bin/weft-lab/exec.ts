@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process';
+import { join } from 'node:path';
 import { WeftError } from '../../base/errors.ts';
 import { alive, directoryOf, readRecords } from '../../lab/record.ts';
 import { inNetns } from '../../sys/netns.ts';
@@ -22,7 +23,8 @@ export async function runInside([name, command, ...args]: readonly string[]): Pr
     const names = record.namespaces.map((n) => n.slice(record.id.length + 1)).join(', ');
     throw new WeftError('no-lab-host', `${name}: not in lab ${record.id}`, { remedy: `it has ${names}` });
   }
-  const dir = directoryOf(record.id);
+  // A host's switch is in a directory of its own; guests have none.
+  const dir = join(directoryOf(record.id), name);
   const env = { ...process.env, OVS_RUNDIR: dir, OVS_LOGDIR: dir, OVS_DBDIR: dir, OVS_SYSCONFDIR: dir };
   // The command gets the signals of the terminal by itself; we wait for its end.
   const ignore = (): void => {};
