@@ -2,8 +2,8 @@
  * Operations that write into headers: edit.ts, done by helpers. R6 = context, R9 = frame, R8 = the operation's unit; what
  * is done or cannot be done goes on at `next`. A checksum follows the change by the difference, as there.
  *
- * Bytes go through `skb_load_bytes` and `skb_store_bytes`, which take them wherever they are: an skb need not have more
- * than the Ethernet header where programs can reach it. `RECOMPUTE` is for what no checksum of a header makes up for:
+ * Most bytes go through `skb_load_bytes` and `skb_store_bytes`, which take them wherever they are: an skb need not have more
+ * than the Ethernet header where programs can reach it. What every router changes is written in place where it can be. `RECOMPUTE` is for what no checksum of a header makes up for:
  * a device may have summed the whole packet (CHECKSUM_COMPLETE), and that sum has to stay right.
  */
 import {
@@ -16,6 +16,7 @@ import {
   ja,
   jeq,
   jeq32,
+  jgt,
   jne,
   jset,
   jslt,
@@ -58,6 +59,9 @@ const RECOMPUTE = 1;
 const PSEUDO_HEADER = 0x10;
 /** A sum of 0 means that there is none, and stays; one that becomes 0 is written as 0xffff. */
 const ZERO_IS_NONE = 0x20;
+
+/** Headers that begin later are written by helpers. */
+const MAX_REACHED = 128;
 
 const TCP = 6;
 const UDP = 17;
@@ -174,17 +178,21 @@ export const setEth = (): Code =>
     ldx(W, R1, R9, L.F_PC),
     add(R1, 1),
     stx(W, R9, L.F_PC, R1),
-    load(0, HEADER_AT, 12),
-    [0, 1, 2].map((i) => [
-      ldx(W, R1, R10, HEADER_AT + 4 * i),
-      ldx(W, R2, R8, O.O_A + 12 + 4 * i),
-      xor32(R2, -1),
-      and32(R1, R2),
-      ldx(W, R2, R8, O.O_A + 4 * i),
-      or32(R1, R2),
-      stx(W, R10, HEADER_AT + 4 * i, R1),
+    // So much of a packet can always be reached.
+    ldx(W, R1, R6, skb.data),
+    ldx(W, R2, R6, skb.dataEnd),
+    mov(R3, R1),
+    add(R3, 14),
+    jgt(R3, R2, 'next'),
+    [0, 4, 8].map((i) => [
+      ldx(W, R3, R8, O.O_A + 12 + i),
+      xor32(R3, -1),
+      ldx(W, R4, R1, i),
+      and32(R4, R3),
+      ldx(W, R3, R8, O.O_A + i),
+      or32(R4, R3),
+      stx(W, R1, i, R4),
     ]),
-    store(0, HEADER_AT, 12, 0),
   );
 
 /** The first 12 bytes of an IPv4 header at HEADER_AT, R7 = its offset. Goes on at `next` if it is not one. */
@@ -245,7 +253,52 @@ const ipv4Half = (offset: number, half: number): Code =>
     label('same'),
   );
 
-export const setIpv4Nw = (): Code => block('set ipv4 tos, ttl', ipv4Header(), ipv4Half(0, 0), ipv4Half(8, 2));
+/** The same where the header is at R1 and can be written. The sum is the same in any order of bytes. Destroys R2 to R5. */
+const ipv4HalfInPlace = (offset: number, half: number): Code =>
+  block(
+    'half word in place',
+    ldx(H, R2, R1, offset),
+    ldx(H, R3, R8, O.O_B + half),
+    xor32(R3, -1),
+    and32(R3, R2),
+    ldx(H, R4, R8, O.O_A + half),
+    or32(R3, R4),
+    jeq(R2, R3, 'same'),
+    stx(H, R1, offset, R3),
+    ldx(H, R4, R1, 10),
+    xor32(R4, 0xffff),
+    xor32(R2, 0xffff),
+    add(R4, R2),
+    add(R4, R3),
+    [0, 1].map(() => [mov(R5, R4), rsh(R5, 16), and32(R4, 0xffff), add(R4, R5)]),
+    xor32(R4, 0xffff),
+    stx(H, R1, 10, R4),
+    label('same'),
+  );
+
+export const setIpv4Nw = (): Code =>
+  block(
+    'set ipv4 tos, ttl',
+    layer(R7, L.F_L4),
+    layer(R7, L.F_L3),
+    jgt(R7, MAX_REACHED, 'far'),
+    ldx(W, R1, R6, skb.data),
+    ldx(W, R2, R6, skb.dataEnd),
+    add(R1, R7),
+    mov(R3, R1),
+    add(R3, 20),
+    jgt(R3, R2, 'far'),
+    ldx(B, R2, R1, 0),
+    rsh(R2, 4),
+    jne(R2, 4, 'next'),
+    ipv4HalfInPlace(0, 0),
+    ipv4HalfInPlace(8, 2),
+    ja('next'),
+    label('far'),
+    ipv4Header(),
+    ipv4Half(0, 0),
+    ipv4Half(8, 2),
+  );
 
 /** The first 8 bytes of an IPv6 header at HEADER_AT, R7 = its offset. */
 const ipv6Header = (): Code => [
