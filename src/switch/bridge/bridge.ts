@@ -9,6 +9,7 @@ import { OfPort } from '../ofproto/port.ts';
 import { isTunnelType, readTunnelOptions, type TunnelConfig } from '../tunnel/config.ts';
 import type { Backer } from './backer.ts';
 import type { BridgeConfig, InterfaceConfig, PortConfig } from './config.ts';
+import { describeFailure, messageOf, refusedOptions } from './failure.ts';
 import type { PortNumbers } from './port-numbers.ts';
 
 /** An interface as it runs, or why it doesn't. */
@@ -118,13 +119,23 @@ export class Bridge {
   apply(config: BridgeConfig): void {
     this.config = config;
     const missing: { port: PortConfig; iface: InterfaceConfig }[] = [];
+    const retuned: { port: PortConfig; iface: InterfaceConfig }[] = [];
     for (const port of config.ports) {
       for (const iface of port.interfaces) {
         const live = this.#interfaces.get(iface.name);
+        const before = live?.config;
         if (live !== undefined) live.config = iface;
         if (live === undefined || live.port === null) missing.push({ port, iface });
+        else if (
+          live.port.tunnel !== null &&
+          before !== undefined &&
+          !sameMap(before.options, iface.options)
+        ) {
+          retuned.push({ port, iface });
+        }
       }
     }
+    missing.push(...this.#retune(retuned));
     // Numbers that were asked for by name go before those that any number will do.
     missing.sort((a, b) => rank(a.iface) - rank(b.iface));
     for (const { port, iface } of missing) this.#addInterface(port, iface);
@@ -199,11 +210,7 @@ export class Bridge {
     } catch (error) {
       giveBack();
       live.error = describeFailure(config, error);
-      this.#complain(
-        config.name,
-        live.error,
-        REFUSED_OPTIONS.get(error instanceof WeftError ? error.code : ''),
-      );
+      this.#complain(config.name, live.error, refusedOptions(error));
       return;
     }
     // Only now, so that a device that isn't there takes no number.
@@ -256,6 +263,38 @@ export class Bridge {
     if (refusal === undefined) return;
     this.#refused.set(name, error);
     log.warn(`${name}: could not set configuration (${refusal})`);
+  }
+
+  /**
+   * Gives running tunnels other options: the port stays, for controllers and flows. Returns those that can't
+   * have them, removed, to be made anew, which says why.
+   */
+  #retune<T extends { readonly iface: InterfaceConfig }>(wanted: readonly T[]): T[] {
+    const { tunnels } = this.backer.slowPath;
+    const live = wanted.flatMap((want) => {
+      const found = this.#interfaces.get(want.iface.name);
+      return found === undefined || found.port === null ? [] : [{ want, live: found, port: found.port }];
+    });
+    // All at once give up what they took, so that two can change places.
+    for (const { port } of live) tunnels.remove(port);
+    const failed = live.filter(({ want: { iface }, port }) => {
+      if (!isTunnelType(iface.type)) return true;
+      try {
+        const { config, warnings } = readTunnelOptions(iface.name, iface.type, iface.options);
+        for (const warning of warnings) this.#log.limited(60, 20).warn(warning);
+        const dpPort = tunnels.acquire(config);
+        if (port.dpPort !== null) tunnels.release(port.dpPort);
+        port.dpPort = dpPort;
+        port.tunnel = config;
+        tunnels.add(port);
+        return false;
+      } catch {
+        return true;
+      }
+    });
+    for (const each of failed) this.#removeInterface(each.live);
+    if (live.length > 0) this.ofproto.portsChanged();
+    return failed.map(({ want }) => want);
   }
 
   #removeInterface(live: LiveInterface): void {
@@ -390,10 +429,12 @@ function mustRenumber(
 
 /** Options that a running port can't take over: it is made anew. */
 function sameOptions(a: InterfaceConfig, b: InterfaceConfig): boolean {
-  if (a.type === 'patch' || a.type === 'dummy' || a.type === 'dummy-pmd') return true;
-  if (a.options.size !== b.options.size) return false;
-  for (const [key, value] of a.options) if (b.options.get(key) !== value) return false;
-  return true;
+  if (a.type === 'patch' || a.type === 'dummy' || a.type === 'dummy-pmd' || isTunnelType(a.type)) return true;
+  return sameMap(a.options, b.options);
+}
+
+function sameMap(a: ReadonlyMap<string, string>, b: ReadonlyMap<string, string>): boolean {
+  return a.size === b.size && [...a].every(([key, value]) => b.get(key) === value);
 }
 
 function settingsKey(settings: {
@@ -415,33 +456,6 @@ function checkPatch(config: InterfaceConfig): void {
   if (peer === config.name) {
     throw new WeftError('patch-to-itself', `${config.name}: patch peer must not be self`);
   }
-}
-
-/** Errors of a tunnel's options, with the words of their kind that Open vSwitch's log has. */
-const REFUSED_OPTIONS: ReadonlyMap<string, string> = new Map([
-  ['bad-tunnel-options', 'Invalid argument'],
-  ['tunnel-extension-conflict', 'File exists'],
-]);
-
-function describeFailure(config: InterfaceConfig, error: unknown): string {
-  const reason = messageOf(error);
-  if (error instanceof WeftError && error.code === 'tunnel-extension-conflict')
-    return `${config.name}: ${reason}`;
-  if (error instanceof WeftError && error.code === 'bad-tunnel-options') return reason;
-  if (error instanceof WeftError && error.code === 'no-such-device') {
-    return `could not open network device ${config.name} (No such device)`;
-  }
-  if (
-    error instanceof WeftError &&
-    (error.code === 'patch-without-peer' || error.code === 'patch-to-itself')
-  ) {
-    return `could not set configuration (Invalid argument): ${reason}`;
-  }
-  return `could not add network device ${config.name} to ofproto (${reason})`;
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }
 
 function numberText(port: number): string {
