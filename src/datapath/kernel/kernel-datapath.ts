@@ -3,6 +3,7 @@ import { WeftError } from '../../base/errors.ts';
 import type { Logger, ModuleLog } from '../../base/log.ts';
 import { Program } from '../../ebpf/program.ts';
 import { type Flow, W_IN_PORT, W_RECIRC_ID } from '../../flow/layout.ts';
+import { EpollSet } from '../../sys/epoll.ts';
 import type { MemoryMap } from '../../sys/memory-map.ts';
 import { inNetns } from '../../sys/netns.ts';
 import { PacketSender } from '../../sys/packet-sender.ts';
@@ -35,12 +36,13 @@ import { encodeActions } from './encode-actions.ts';
 import { KernelCounters } from './kernel-counters.ts';
 import { KernelPorts } from './kernel-ports.ts';
 import * as L from './layout.ts';
-import { lookupProgram, type MaskTable } from './lookup-program.ts';
+import { lookupProgram, MAX_TABLES, type MaskTable } from './lookup-program.ts';
 import { closeMaps, createMaps, type KernelMaps } from './maps.ts';
 import { createHash, type EntryHash, type HashSpec, MaskTables } from './mask-tables.ts';
 import { restoreOffload } from './offload.ts';
 import { Pins } from './pins.ts';
 import { Predecessor } from './predecessor.ts';
+import { encapProgram } from './tunnel-encap.ts';
 import { upcallFunction } from './upcall.ts';
 import { UpcallPump } from './upcall-pump.ts';
 import { UpcallReader } from './upcall-record.ts';
@@ -71,7 +73,7 @@ export interface KernelOptions {
   /** Default 200,000 flows, 1,024 masks. */
   readonly maxFlows?: number;
   readonly maxMasks?: number;
-  /** Masks that programs look up, at most 64, which is the default. */
+  /** Masks that programs look up; default, and at most: MAX_TABLES. */
   readonly maxKernelMasks?: number;
   /** Rings for upcalls, and bytes of each; default 16 of 1 MB. */
   readonly rings?: number;
@@ -110,7 +112,6 @@ export interface KernelDatapath extends Datapath {
   deviceChanged(ifindex: number | null): void;
 }
 
-export const MAX_KERNEL_MASKS = 64;
 const RINGS = 16;
 const RING_BYTES = 1 << 20;
 /** Between two looks at which masks deserve a place in the program. */
@@ -146,6 +147,7 @@ class Kernel implements KernelDatapath {
   readonly #ports: KernelPorts;
   readonly #sender: PacketSender;
   readonly #pump: UpcallPump;
+  readonly #epoll = new EpollSet();
   readonly #pins: Pins | null;
   #predecessor: Predecessor | null = null;
   #leaving = false;
@@ -160,6 +162,7 @@ class Kernel implements KernelDatapath {
   readonly #reader: UpcallReader;
   readonly #packet = new Packet(new Uint8Array(0));
   #buffer = new Uint8Array(2048);
+  readonly #tunnelled = new Packet(new Uint8Array(0));
   #handler: ((upcall: Upcall) => void) | null = null;
   #waiting: Waiting[] = [];
   #executing: ExecuteRequest[] = [];
@@ -219,8 +222,9 @@ class Kernel implements KernelDatapath {
     );
     this.#pins = options.pinRoot === undefined ? null : this.#openPins(options.pinRoot, netns);
     this.#predecessor = this.#openPredecessor();
-    this.#masks = new MaskTables({ maxFlows, maxMasks: options.maxKernelMasks ?? MAX_KERNEL_MASKS }, (spec) =>
-      this.#makeHash(spec),
+    this.#masks = new MaskTables(
+      { maxFlows, maxMasks: Math.min(options.maxKernelMasks ?? MAX_TABLES, MAX_TABLES) },
+      (spec) => this.#makeHash(spec),
     );
     this.#ports = new KernelPorts({
       maps: this.#maps,
@@ -229,7 +233,9 @@ class Kernel implements KernelDatapath {
       netns,
       sender: this.#sender,
       pins: this.#pins,
+      epoll: this.#epoll,
     });
+    for (const ring of this.#maps.rings) this.#epoll.add(ring.fd);
     this.#ports.numbers.add({ port: LOCAL_PORT, name: this.name, type: 'internal' });
     const act = Program.load({
       kind: 'classifier',
@@ -239,9 +245,18 @@ class Kernel implements KernelDatapath {
     });
     this.#maps.programs.set(L.PROGRAM_ACT, act.fd);
     act.close();
+    const encap = Program.load({
+      kind: 'classifier',
+      name: 'weft_encap',
+      code: encapProgram({ maps: this.#maps, upcall: upcallFunction(this.#maps) }),
+    });
+    this.#maps.programs.set(L.PROGRAM_ENCAP, encap.fd);
+    encap.close();
     this.#program();
     this.#pump = new UpcallPump({
       rings: this.#maps.rings,
+      fd: this.#epoll.fd,
+      others: () => this.#takeTunnelled(),
       visit: (bytes, start, length) => this.#take(bytes, start, length),
       turned: () => this.#programIfDirty(),
       defer: this.#defer,
@@ -300,9 +315,9 @@ class Kernel implements KernelDatapath {
     this.#predecessor = null;
     const adopted: { id: MegaflowId; slot: number }[] = [];
     const numbers = new Map<number, number>();
-    for (const { number, ifindex } of before?.ports ?? []) {
-      const port = this.#ports.byIfindex(ifindex);
-      if (port !== undefined) numbers.set(number, port.port);
+    for (const inherited of before?.ports ?? []) {
+      const port = this.#ports.heir(inherited);
+      if (port !== undefined) numbers.set(inherited.number, port.port);
     }
     for (const { slot, key, mask } of before?.flows ?? []) {
       const port = numbers.get(key[W_IN_PORT]);
@@ -321,7 +336,7 @@ class Kernel implements KernelDatapath {
         this.#counters.flowAdd(id, stats);
       }
       for (const inherited of before.ports) {
-        const port = this.#ports.byIfindex(inherited.ifindex);
+        const port = this.#ports.heir(inherited);
         if (port !== undefined) this.#counters.portAdd(port.port, before.portStats(inherited));
       }
       before.close();
@@ -387,7 +402,7 @@ class Kernel implements KernelDatapath {
         taken.push(number);
         return number;
       },
-      isTunnel: () => false,
+      isTunnel: (port) => this.#ports.isTunnel(port),
     });
     this.#programOf[slot] = -1;
     if (encoded.kind === 'program') {
@@ -538,7 +553,10 @@ class Kernel implements KernelDatapath {
         if (slot >= 0) this.#masks.demanded(slot);
       }
       this.#runCore(() => this.#core.resume(packet, flow, record.depth));
-    } else if (record.kind === L.UPCALL_EXECUTE || record.kind === L.UPCALL_ROUTE) {
+    } else if (record.kind === L.UPCALL_ROUTE) {
+      this.#ports.learnRoute(flow);
+      this.#runCore(() => this.#core.send(record.cookie, packet, flow));
+    } else if (record.kind === L.UPCALL_EXECUTE) {
       this.#runCore(() => this.#core.perform(record.flowIndex, packet, flow, record.depth));
     } else {
       const cookie = this.#cookies.get(record.cookie);
@@ -547,6 +565,19 @@ class Kernel implements KernelDatapath {
       if (cookie === undefined || !this.#queueUpcall(packet, flow, cookie)) this.#lost++;
     }
     this.#drain();
+  }
+
+  /** A few packets that the tunnels' sockets have got, because programs left them to the host. */
+  #takeTunnelled(): boolean {
+    let any = false;
+    for (const port of this.#ports.tunnelPorts()) {
+      const some = port.receive(this.#tunnelled, TUNNELLED_A_GO, (packet, metadata) => {
+        this.#runCore(() => this.#core.receive(port.port, packet, metadata));
+        this.#drain();
+      });
+      if (some) any = true;
+    }
+    return any;
   }
 
   /** The packet in memory that may be written to, until the next call. */
@@ -652,9 +683,9 @@ class Kernel implements KernelDatapath {
     this.#closed = true;
     this.#handler = null;
     this.#rankTimer?.cancel();
-    if (this.#leaving) this.#ports.leave();
-    else this.#ports.close();
     await this.#pump.close();
+    if (this.#leaving) await this.#ports.leave();
+    else await this.#ports.close();
     this.#predecessor?.close();
     if (this.#leaving) this.#pins?.close();
     else {
@@ -665,11 +696,14 @@ class Kernel implements KernelDatapath {
     this.#kernelCounters.close();
     this.#sender.close();
     this.#counterMemory.unmap();
+    this.#epoll.close();
     closeMaps(this.#maps);
   }
 }
 
 /** Upcalls that one packet, or one record, may lead to. */
 const MAX_WAITING = 16384;
+/** Packets of one tunnel port's sockets in one go. */
+const TUNNELLED_A_GO = 32;
 /** Between two programs, unless it is urgent. */
 const PROGRAM_PAUSE_MS = 5;

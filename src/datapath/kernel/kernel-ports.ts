@@ -1,20 +1,24 @@
 import { WeftError } from '../../base/errors.ts';
 import { type Attachment, attachClassifier, BpfLink } from '../../ebpf/link.ts';
 import { Program } from '../../ebpf/program.ts';
-import { PT_ETH } from '../../flow/layout.ts';
+import { type Flow, PT_ETH } from '../../flow/layout.ts';
+import type { EpollSet } from '../../sys/epoll.ts';
 import { NO_OFFLOAD } from '../../sys/frame.ts';
 import { inNetns } from '../../sys/netns.ts';
 import type { PacketSender } from '../../sys/packet-sender.ts';
 import type { Packet } from '../packet/packet.ts';
+import { TUNNEL_TYPES } from '../ports/tunnel.ts';
 import type { DatapathPort, PortSpec, PortStats } from '../types.ts';
 import type { OutputPort } from '../userspace/core.ts';
 import type { Counters } from '../userspace/counters.ts';
 import { PortNumbers } from '../userspace/port-numbers.ts';
 import { entryProgram } from './entry-program.ts';
 import type { KernelCounters } from './kernel-counters.ts';
+import { KernelTunnelPort } from './kernel-tunnel-port.ts';
+import { KernelTunnels } from './kernel-tunnels.ts';
 import * as L from './layout.ts';
 import type { KernelMaps } from './maps.ts';
-import type { Pins } from './pins.ts';
+import type { InheritedPort, Pins } from './pins.ts';
 import { type PortDevice, PortDevices } from './port-device.ts';
 
 export interface KernelPortsOptions {
@@ -27,6 +31,8 @@ export interface KernelPortsOptions {
   readonly sender: PacketSender;
   /** Where links are pinned; null: they end with the process. */
   readonly pins: Pins | null;
+  /** What wakes JavaScript. */
+  readonly epoll: EpollSet;
 }
 
 /** The ports of a kernel datapath: devices with a program at their ingress, and an entry in the table of ports. */
@@ -34,7 +40,10 @@ export class KernelPorts {
   /** All ports, the datapath's own among them. */
   readonly numbers = new PortNumbers<DatapathPort>(false);
   readonly #ports = new Map<number, KernelPort>();
+  readonly #tunnelPorts = new Map<number, KernelTunnelPort>();
   readonly #options: KernelPortsOptions;
+  /** Made with the first tunnel port. */
+  #tunnels: KernelTunnels | null = null;
   readonly #devices: PortDevices;
   readonly #freeStats: number[] = [];
   #nextStats = 0;
@@ -50,7 +59,21 @@ export class KernelPorts {
     this.#devices = this.#there(() => new PortDevices());
   }
 
-  add(spec: PortSpec, number: number): KernelPort {
+  /** Whether packets out of this port go into a tunnel. */
+  isTunnel(number: number): boolean {
+    return this.#tunnelPorts.has(number);
+  }
+
+  tunnelPorts(): Iterable<KernelTunnelPort> {
+    return this.#tunnelPorts.values();
+  }
+
+  /** JavaScript sends a packet into a tunnel for want of a route: the next need not come here. */
+  learnRoute(key: Flow): void {
+    this.#there(() => this.#tunnels?.learn(key));
+  }
+
+  add(spec: PortSpec, number: number): OutputPort {
     const { netns } = this.#options;
     if (spec.netns !== undefined && spec.netns !== netns) {
       throw new WeftError(
@@ -71,11 +94,36 @@ export class KernelPorts {
     }
     const ring = this.#ringLoad.indexOf(Math.min(...this.#ringLoad));
     try {
-      return this.#there(() => this.#open(spec, number, stats, ring));
+      return this.#there(() =>
+        TUNNEL_TYPES.has(spec.type)
+          ? this.#openTunnel(spec, number, stats, ring)
+          : this.#open(spec, number, stats, ring),
+      );
     } catch (error) {
       this.#freeStats.push(stats);
       throw error;
     }
+  }
+
+  #openTunnel(spec: PortSpec, number: number, stats: number, ring: number): KernelTunnelPort {
+    const { maps, pins, counters, kernelCounters, epoll } = this.#options;
+    this.#tunnels ??= new KernelTunnels(
+      {
+        maps,
+        pins,
+        there: (work) => this.#there(work),
+        isPort: (ifindex) => this.byIfindex(ifindex) !== undefined,
+      },
+      this.#tookOver,
+    );
+    kernelCounters.portClear(stats);
+    counters.portClear(number);
+    const port = new KernelTunnelPort({ number, spec, stats, ring, maps, counters });
+    for (const fd of port.fds) epoll.add(fd);
+    this.#ringLoad[ring]++;
+    this.numbers.add(port);
+    this.#tunnelPorts.set(number, port);
+    return port;
   }
 
   #open(spec: PortSpec, number: number, stats: number, ring: number): KernelPort {
@@ -106,6 +154,7 @@ export class KernelPorts {
         this.numbers.add(port);
         this.#ports.set(number, port);
         this.#publish(port);
+        this.#tunnels?.refresh();
         return port;
       } finally {
         // One that waits to take over is closed then.
@@ -143,12 +192,20 @@ export class KernelPorts {
       program.close();
     }
     this.#taking.clear();
+    this.#tunnels?.takeOver();
     const mine = new Set([...this.#ports.values()].map((port) => port.device.ifindex));
+    for (const ifindex of this.#tunnels?.devices() ?? []) mine.add(ifindex);
     for (const ifindex of pins?.links() ?? []) {
       if (mine.has(ifindex)) continue;
       pins?.openLink(ifindex)?.detach();
       pins?.removeLink(ifindex);
     }
+  }
+
+  /** The port of today for one of an earlier process. */
+  heir({ ifindex, tunnelKind, udpPort }: InheritedPort): KernelPort | KernelTunnelPort | undefined {
+    if (tunnelKind === 0) return this.byIfindex(ifindex);
+    return [...this.#tunnelPorts.values()].find((p) => p.kind === tunnelKind && p.udpPort === udpPort);
   }
 
   byIfindex(ifindex: number): KernelPort | undefined {
@@ -158,19 +215,27 @@ export class KernelPorts {
   /** @throws WeftError `no-such-port` */
   delete(number: number): void {
     this.numbers.delete(number);
-    const port = this.#ports.get(number);
+    this.#options.maps.ports.set(number, new Uint8Array(L.PORT_SIZE));
+    const port = this.#ports.get(number) ?? this.#tunnelPorts.get(number);
     if (port === undefined) return;
     this.#ports.delete(number);
-    this.#options.maps.ports.set(number, new Uint8Array(L.PORT_SIZE));
-    this.#there(() => this.#close(port));
+    this.#tunnelPorts.delete(number);
+    if (port instanceof KernelPort) this.#there(() => this.#close(port));
+    else this.#closeTunnel(port);
     this.#freeStats.push(port.stats);
     this.#ringLoad[port.ring]--;
+    this.#tunnels?.refresh();
+  }
+
+  #closeTunnel(port: KernelTunnelPort): void {
+    for (const fd of port.fds) this.#options.epoll.remove(fd);
+    port.detach();
   }
 
   stats(number: number): PortStats {
     this.numbers.get(number);
     const stats = this.#options.counters.portStats(number);
-    const port = this.#ports.get(number);
+    const port = this.#ports.get(number) ?? this.#tunnelPorts.get(number);
     if (port !== undefined) this.#options.kernelCounters.addPortStats(port.stats, stats);
     return stats;
   }
@@ -185,17 +250,21 @@ export class KernelPorts {
   }
 
   /** Ends all ports' forwarding. */
-  close(): void {
+  async close(): Promise<void> {
     this.#there(() => {
       for (const port of this.#ports.values()) this.#close(port);
     });
+    for (const port of this.#tunnelPorts.values()) this.#closeTunnel(port);
+    await this.#tunnels?.close();
     this.#devices.close();
   }
 
   /** Closes what is open; what is pinned goes on. */
-  leave(): void {
+  async leave(): Promise<void> {
     for (const { program } of this.#taking.values()) program.close();
     for (const port of this.#ports.values()) port.close();
+    for (const port of this.#tunnelPorts.values()) port.close();
+    await this.#tunnels?.leave();
     this.#devices.close();
   }
 

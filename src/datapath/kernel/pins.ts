@@ -179,6 +179,9 @@ export interface InheritedPort {
   readonly ifindex: number;
   /** Index of its statistics. */
   readonly stats: number;
+  /** TUNNEL_* and UDP port of a tunnel port, whose `ifindex` says nothing; else 0. */
+  readonly tunnelKind: number;
+  readonly udpPort: number;
 }
 
 /** Reads the ports' table of an earlier process. */
@@ -191,6 +194,8 @@ export function inheritedPorts(ports: BpfMap<number, Uint8Array>): InheritedPort
       number,
       ifindex: view.getUint32(L.P_IFINDEX, true),
       stats: view.getUint32(L.P_STATS, true),
+      tunnelKind: view.getUint32(L.P_TUNNEL_KIND, true),
+      udpPort: view.getUint32(L.P_TUNNEL_PORT, true),
     });
   }
   return found;

@@ -3,16 +3,16 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { POLLIN, PollSet } from '../../sys/poll.ts';
 import type { WaiterSetup } from './ring-waiter.ts';
 
-const { fds, stop, armed } = workerData as WaiterSetup;
+const { fd, stop, armed } = workerData as WaiterSetup;
 const state = new Int32Array(armed);
-const poll = new PollSet(fds.length + 1);
-fds.forEach((fd, i) => void poll.set(i, fd, POLLIN));
-poll.set(fds.length, stop, POLLIN);
+const poll = new PollSet(2);
+poll.set(0, fd, POLLIN);
+poll.set(1, stop, POLLIN);
 
 for (;;) {
   Atomics.wait(state, 0, 0);
   poll.wait(-1);
-  if (poll.happened(fds.length) !== 0) break;
+  if (poll.happened(1) !== 0) break;
   Atomics.store(state, 0, 0);
   parentPort?.postMessage(0);
 }

@@ -3,14 +3,15 @@ import { EventFd } from '../../sys/event-fd.ts';
 import { siblingModule } from '../../sys/worker-url.ts';
 
 export interface WaiterSetup {
-  readonly fds: readonly number[];
+  readonly fd: number;
   readonly stop: number;
   /** One word: 1 while the main thread wants to be woken. */
   readonly armed: SharedArrayBuffer;
 }
 
 /**
- * Wakes the main thread when a ring has something: a thread sleeps in `poll`, since Node cannot wait for a ring itself.
+ * Wakes the main thread when a descriptor has something, such as a set of rings: a thread sleeps in `poll`, since Node
+ * cannot wait for one itself.
  * It looks only while it is armed, so that a busy main thread is not woken for what it will see anyway.
  */
 export class RingWaiter {
@@ -19,9 +20,9 @@ export class RingWaiter {
   readonly #worker: Worker;
 
   /** Does not keep the process alive. */
-  constructor(fds: readonly number[], onReadable: () => void) {
+  constructor(fd: number, onReadable: () => void) {
     const setup: WaiterSetup = {
-      fds,
+      fd,
       stop: this.#stop.fd,
       armed: this.#armed.buffer as SharedArrayBuffer,
     };

@@ -8,6 +8,10 @@ const ROUNDS_A_TURN = 4;
 
 export interface PumpOptions {
   readonly rings: readonly RingBuffer[];
+  /** Readable when one of the rings is, or another source. */
+  readonly fd: number;
+  /** Takes a few packets from other sources; false: there was nothing. */
+  readonly others: () => boolean;
   readonly visit: RecordVisitor;
   /** Called after each turn in which there was something. */
   readonly turned: () => void;
@@ -28,10 +32,7 @@ export class UpcallPump {
 
   constructor(options: PumpOptions) {
     this.#options = options;
-    this.#waiter = new RingWaiter(
-      options.rings.map((ring) => ring.fd),
-      () => this.#schedule(),
-    );
+    this.#waiter = new RingWaiter(options.fd, () => this.#schedule());
     this.#waiter.arm();
   }
 
@@ -65,7 +66,7 @@ export class UpcallPump {
 
   /** A few from each ring; false: there was nothing. */
   #round(): boolean {
-    let any = false;
+    let any = this.#options.others();
     for (const ring of this.#options.rings) {
       if (ring.drain(this.#options.visit, RECORDS_A_GO) > 0) any = true;
     }

@@ -194,6 +194,12 @@ export class Core {
     this.#depth = 0;
   }
 
+  /** Sends a packet out of a port as it is, with the metadata that are given. */
+  send(port: number, packet: Packet, flow: Flow): void {
+    this.#output(this.#begin(packet, flow, 0), port);
+    this.#depth = 0;
+  }
+
   #begin(packet: Packet, flow: Flow, depth: number): Context {
     this.#now = this.#host.now();
     this.#recirculations = depth;
