@@ -1,7 +1,8 @@
-import type { AtomNode, CompareNode, ExprNode, RuleNode } from './ast.ts';
+import type { AtomNode, ExprNode, RuleNode } from './ast.ts';
 import { bindHole } from './builtins.ts';
 import type { Scope } from './check.ts';
-import { didYouMean, type Report, type Span, where } from './diagnostics.ts';
+import { ANY, Expressions } from './check-expr.ts';
+import { didYouMean, type Report, type Span } from './diagnostics.ts';
 import {
   type Aggregate,
   type Arg,
@@ -16,16 +17,7 @@ import {
   type Table,
   type Variable,
 } from './program.ts';
-import { type TypeName, UUID } from './types.ts';
-
-const ANY: Arg = { kind: 'any' };
-
-interface Var {
-  readonly name: string;
-  readonly first: Span;
-  type: TypeName | undefined;
-  uses: number;
-}
+import type { TypeName } from './types.ts';
 
 /** Checks rules one by one and brings them to the form of `program.ts`. */
 export class RuleChecker {
@@ -116,36 +108,37 @@ interface CheckedRule {
 class OneRule {
   readonly #scope: Scope;
   readonly #report: Report;
-  readonly #vars: Var[] = [];
-  readonly #byName = new Map<string, number>();
+  readonly #expressions: Expressions;
   /** Comparisons made of expressions in heads. */
   readonly #extra: Compare[] = [];
 
   constructor(scope: Scope, report: Report) {
     this.#scope = scope;
     this.#report = report;
+    this.#expressions = new Expressions(report);
   }
 
   check(node: RuleNode): CheckedRule | undefined {
     const head = this.#headTable(node.head);
     // Columns give variables their types; comparisons and arithmetic only check and pass them on.
     const literals = node.body.map((l) => (l.node === 'atom' ? this.#atom(l) : undefined));
-    this.#inferEqualities(node.body.filter((l) => l.node === 'compare'));
-    const body = node.body.map((l, i) => (l.node === 'compare' ? this.#compare(l) : literals[i]));
+    this.#expressions.inferEqualities(node.body.filter((l) => l.node === 'compare'));
+    const body = node.body.map((l, i) => (l.node === 'compare' ? this.#expressions.compare(l) : literals[i]));
     if (head === undefined) return undefined;
     const { args, aggregate } = this.#head(node.head, head);
     const complete = [...body.filter((l) => l !== undefined), ...this.#extra];
     if (body.every((l) => l !== undefined)) {
       this.#bound(node, complete, args, aggregate?.args ?? []);
-      this.#singletons();
+      this.#expressions.singletons();
     }
     return {
       head,
       args,
       body: complete,
-      vars: this.#vars.map((v) => ({ name: v.name, type: v.type ?? 'int' })),
+      vars: this.#expressions.vars.map((v) => ({ name: v.name, type: v.type ?? 'int' })),
       aggregate,
-      typeOf: (a) => (a.kind === 'var' ? this.#vars[a.var].type! : a.kind === 'const' ? a.type : 'int'),
+      typeOf: (a) =>
+        a.kind === 'var' ? this.#expressions.vars[a.var].type! : a.kind === 'const' ? a.type : 'int',
     };
   }
 
@@ -212,7 +205,7 @@ class OneRule {
     if (table !== undefined) {
       if (!this.#arity(node, table.columns.length, 'table')) return this.#visit(node);
       const args = node.args.map((a, i) =>
-        this.#arg(a, table.columns[i].type, `column "${table.columns[i].name}" of "${name}"`),
+        this.#expressions.arg(a, table.columns[i].type, `column "${table.columns[i].name}" of "${name}"`),
       );
       return args.includes(undefined)
         ? undefined
@@ -228,7 +221,7 @@ class OneRule {
 
   /** Counts the variables of an atom that is wrong, so that no error follows from an error. */
   #visit(node: AtomNode): undefined {
-    for (const arg of node.args) if (arg.node === 'variable') this.#variable(arg).uses += 2;
+    for (const arg of node.args) if (arg.node === 'variable') this.#expressions.variable(arg).uses += 2;
     return undefined;
   }
 
@@ -237,7 +230,7 @@ class OneRule {
     if (!this.#arity(node, columns.length, 'function')) return this.#visit(node);
     let hole: TypeName | undefined;
     for (let i = 0; i < columns.length && hole === undefined; i++) {
-      const type = this.#typeOfNode(node.args[i]);
+      const type = this.#expressions.typeOfNode(node.args[i]);
       if (type !== undefined) hole = bindHole(columns[i].type, type);
     }
     const args = node.args.map((a, i) => {
@@ -257,7 +250,7 @@ class OneRule {
         );
         return undefined;
       }
-      return this.#arg(a, type, `${columns[i].name} of the function "${fn.name}"`);
+      return this.#expressions.arg(a, type, `${columns[i].name} of the function "${fn.name}"`);
     });
     if (args.includes(undefined)) return undefined;
     const inputs = args.slice(0, fn.inputs.length) as Arg[];
@@ -280,206 +273,6 @@ class OneRule {
     };
   }
 
-  #variable(node: ExprNode & { node: 'variable' }): Var {
-    return this.#vars[this.#number(node)];
-  }
-
-  #number(node: ExprNode & { node: 'variable' }): number {
-    let n = this.#byName.get(node.name);
-    if (n === undefined) {
-      n = this.#vars.length;
-      this.#vars.push({ name: node.name, first: node, type: undefined, uses: 0 });
-      this.#byName.set(node.name, n);
-    }
-    return n;
-  }
-
-  #use(node: ExprNode & { node: 'variable' }, type: TypeName | undefined, what: string): Arg | undefined {
-    const n = this.#number(node);
-    const v = this.#vars[n];
-    v.uses++;
-    if (type !== undefined) {
-      v.type ??= type;
-      if (v.type !== type) {
-        this.#report.error(
-          'type',
-          node,
-          `"${node.name}" is ${v.type} (since ${where(v.first)}), but ${what} is ${type}`,
-          'use another variable, or a function that converts',
-        );
-        return undefined;
-      }
-    }
-    return { kind: 'var', var: n };
-  }
-
-  #arg(node: ExprNode, type: TypeName, what: string): Arg | undefined {
-    switch (node.node) {
-      case 'wildcard':
-        return ANY;
-      case 'variable':
-        return this.#use(node, type, what);
-      case 'binary':
-        this.#report.error(
-          'expression',
-          node,
-          'arithmetic cannot stand in a table or a function',
-          'give the result a name first: x = a + b',
-        );
-        return undefined;
-      case 'aggregate':
-        this.#report.error('expression', node, 'an aggregate cannot stand here', 'aggregates stand in heads');
-        return undefined;
-      default:
-        return this.#constant(node, type, what);
-    }
-  }
-
-  #constant(node: ExprNode, type: TypeName, what: string): Arg | undefined {
-    if (node.node === 'int' && type === 'bigint') return { kind: 'const', value: BigInt(node.value), type };
-    if (node.node === 'string' && type === 'uuid') {
-      if (UUID.test(node.value.toLowerCase()))
-        return { kind: 'const', value: node.value.toLowerCase(), type };
-      this.#report.error(
-        'type',
-        node,
-        `${JSON.stringify(node.value)} is no uuid`,
-        'a uuid is written "550e8400-e29b-41d4-a716-446655440000"',
-      );
-      return undefined;
-    }
-    if (node.node === type && 'value' in node) return { kind: 'const', value: node.value, type };
-    this.#report.error(
-      'type',
-      node,
-      `${what} is ${type}, but this is ${node.node === 'int' ? 'an' : 'a'} ${node.node}`,
-      `write a value of the type ${type}`,
-    );
-    return undefined;
-  }
-
-  #typeOfNode(node: ExprNode): TypeName | undefined {
-    switch (node.node) {
-      case 'variable':
-        return this.#vars[this.#byName.get(node.name) ?? -1]?.type;
-      case 'int':
-      case 'bigint':
-      case 'string':
-      case 'bool':
-        return node.node;
-      case 'binary': {
-        const [l, r] = [this.#typeOfNode(node.left), this.#typeOfNode(node.right)];
-        return l === 'bigint' || r === 'bigint' ? 'bigint' : (l ?? r);
-      }
-      default:
-        return undefined;
-    }
-  }
-
-  /** `x = a + 1` gives x the type of the other side; goes round until nothing new is learnt. */
-  #inferEqualities(nodes: readonly CompareNode[]): void {
-    for (let again = true; again; ) {
-      again = false;
-      for (const { op, left, right } of nodes) {
-        if (op !== '=') continue;
-        for (const [a, b] of [
-          [left, right],
-          [right, left],
-        ]) {
-          if (a.node !== 'variable') continue;
-          const v = this.#variable(a);
-          const type = this.#typeOfNode(b);
-          if (v.type !== undefined || type === undefined) continue;
-          v.type = type;
-          again = true;
-        }
-      }
-    }
-  }
-
-  #compare(node: CompareNode): Compare | undefined {
-    const sides = [this.#typeOfNode(node.left), this.#typeOfNode(node.right)];
-    const literal = (n: ExprNode): boolean => n.node === 'int' || n.node === 'string';
-    // A literal takes the type of the other side: 5 may be a bigint, "..." a uuid.
-    const type = literal(node.left) ? (sides[1] ?? sides[0]) : (sides[0] ?? sides[1]);
-    if (type === undefined) {
-      for (const side of [node.left, node.right]) this.#unboundIn(side);
-      return undefined;
-    }
-    const ordered = node.op !== '=' && node.op !== '!=';
-    if (ordered && !['int', 'bigint', 'string'].includes(type)) {
-      this.#report.error(
-        'type',
-        node,
-        `values of the type ${type} have no order`,
-        'compare them with = or !=',
-      );
-      return undefined;
-    }
-    const left = this.#expr(node.left, type);
-    const right = this.#expr(node.right, type);
-    if (left === undefined || right === undefined) return undefined;
-    return { kind: 'compare', op: node.op, left, right, type, span: node };
-  }
-
-  #unboundIn(node: ExprNode): void {
-    if (node.node === 'binary') {
-      this.#unboundIn(node.left);
-      this.#unboundIn(node.right);
-    } else if (node.node === 'variable') {
-      this.#variable(node).uses += 2;
-      this.#unboundVariable(node, node.name);
-    } else if (node.node === 'wildcard')
-      this.#report.error('unbound', node, '"_" has no value to compare', 'use a variable that a table gives');
-  }
-
-  #unboundVariable(span: Span, name: string): void {
-    // One mistake, one message: that it stands only here follows.
-    const known = this.#byName.get(name);
-    if (known !== undefined) this.#vars[known].uses += 2;
-    this.#report.error(
-      'unbound',
-      span,
-      `nothing in the body gives "${name}" a value`,
-      `let a table that is not negated, the result of a function or ${name} = ... give it`,
-    );
-  }
-
-  #expr(node: ExprNode, type: TypeName): Expr | undefined {
-    switch (node.node) {
-      case 'binary': {
-        if (type !== 'int' && type !== 'bigint') {
-          this.#report.error(
-            'type',
-            node,
-            `arithmetic gives int or bigint, but ${type} is needed`,
-            'compare values of one type',
-          );
-          return undefined;
-        }
-        const [left, right] = [this.#expr(node.left, type), this.#expr(node.right, type)];
-        return left === undefined || right === undefined
-          ? undefined
-          : { kind: 'binary', op: node.op, left, right };
-      }
-      case 'variable':
-        return this.#use(node, type, 'the other side') as Expr | undefined;
-      case 'wildcard':
-        this.#report.error(
-          'unbound',
-          node,
-          '"_" has no value to compute with',
-          'use a variable that a table gives',
-        );
-        return undefined;
-      case 'aggregate':
-        this.#report.error('expression', node, 'an aggregate cannot stand here', 'aggregates stand in heads');
-        return undefined;
-      default:
-        return this.#constant(node, type, 'the other side') as Expr | undefined;
-    }
-  }
-
   #head(node: AtomNode, table: Table): { args: Arg[]; aggregate: CheckedRule['aggregate'] } {
     let aggregate: CheckedRule['aggregate'];
     const args = node.args.map((a, i): Arg => {
@@ -495,10 +288,10 @@ class OneRule {
           );
           return ANY;
         case 'binary': {
-          const value = this.#expr(a, type);
+          const value = this.#expressions.expr(a, type);
           if (value === undefined) return ANY;
-          const n = this.#vars.length;
-          this.#vars.push({ name: `column ${name}`, first: a, type, uses: 2 });
+          const n = this.#expressions.vars.length;
+          this.#expressions.vars.push({ name: `column ${name}`, first: a, type, uses: 2 });
           this.#extra.push({
             kind: 'compare',
             op: '=',
@@ -522,14 +315,14 @@ class OneRule {
           aggregate = { op: a.op, at: i, args: this.#aggregateArgs(a, type, what) };
           return ANY;
         default:
-          return this.#arg(a, type, what) ?? ANY;
+          return this.#expressions.arg(a, type, what) ?? ANY;
       }
     });
     return { args, aggregate };
   }
 
   #aggregateArgs(node: ExprNode & { node: 'aggregate' }, type: TypeName, what: string): Arg[] {
-    const types = node.args.map((a) => this.#typeOfNode(a));
+    const types = node.args.map((a) => this.#expressions.typeOfNode(a));
     const value = types[0];
     const wrong = (needs: string): void =>
       this.#report.error(
@@ -560,7 +353,7 @@ class OneRule {
         'further variables would change nothing',
       );
     return node.args.map((a, i): Arg => {
-      if (a.node === 'variable') return this.#use(a, types[i], what) ?? ANY;
+      if (a.node === 'variable') return this.#expressions.use(a, types[i], what) ?? ANY;
       this.#report.error(
         'aggregate',
         a,
@@ -592,7 +385,9 @@ class OneRule {
     }
     const need = (a: Arg | Expr): void => {
       const vars = a.kind === 'any' ? [] : exprVars(a);
-      for (const v of vars) if (!bound.has(v)) this.#unboundVariable(this.#vars[v].first, this.#vars[v].name);
+      for (const v of vars)
+        if (!bound.has(v))
+          this.#expressions.unboundVariable(this.#expressions.vars[v].first, this.#expressions.vars[v].name);
     };
     for (const l of body) {
       if (l.kind === 'compare') {
@@ -611,22 +406,14 @@ class OneRule {
     }
     for (const a of [...args, ...aggregated])
       if (a.kind === 'var' && !bound.has(a.var))
-        this.#unboundVariable(this.#headUse(node, this.#vars[a.var].name), this.#vars[a.var].name);
+        this.#expressions.unboundVariable(
+          this.#headUse(node, this.#expressions.vars[a.var].name),
+          this.#expressions.vars[a.var].name,
+        );
   }
 
   #headUse(node: RuleNode, name: string): Span {
     const flat = node.head.args.flatMap((a) => (a.node === 'aggregate' ? a.args : [a]));
     return flat.find((a) => a.node === 'variable' && a.name === name) ?? node.head;
-  }
-
-  #singletons(): void {
-    for (const v of this.#vars)
-      if (v.uses === 1)
-        this.#report.error(
-          'unused-variable',
-          v.first,
-          `"${v.name}" stands only here`,
-          `write _ (or _${v.name}) for a column that does not matter`,
-        );
   }
 }
