@@ -1,6 +1,7 @@
+import { CHUNK_BITS, CHUNK_MASK } from './chunks.ts';
 import type { Aggregate } from './program.ts';
-import { Relation, type Reserve } from './relation.ts';
-import { CHUNK_BITS, CHUNK_MASK, layoutOf } from './store.ts';
+import { Relation } from './relation.ts';
+import { layoutOf, type Memory } from './store.ts';
 import { NO_CODE, type Values } from './values.ts';
 
 /*
@@ -42,7 +43,7 @@ export class AggregateRunner {
   /** min, max: the values of large groups, best first; some may have gone. */
   readonly #heaps = new Map<number, number[]>();
 
-  constructor(aggregate: Aggregate, source: Relation, head: Relation, values: Values, reserve: Reserve) {
+  constructor(aggregate: Aggregate, source: Relation, head: Relation, values: Values, memory: Memory) {
     this.aggregate = aggregate;
     this.#source = source;
     this.#head = head;
@@ -54,7 +55,7 @@ export class AggregateRunner {
       layoutOf(aggregate.groups, true, []),
       -1,
       values,
-      reserve,
+      memory,
       source.state.scratch,
     );
     this.#groupIndex = source.layout.indexes.findIndex(

@@ -68,7 +68,7 @@ export class Engine {
   #running = false;
   /** The transaction has its result and cannot be undone. */
   #settling = false;
-  /** Bytes of record chunks; the rest of the memory is summed up when asked. */
+  /** Bytes of records and hashes; the rest of the memory is summed up when asked. */
   #reserved = 0;
   #sweptAt = 0;
   #mostRows = 0;
@@ -80,7 +80,12 @@ export class Engine {
     this.#values = new Values(options.types);
     for (const type of program.opaqueTypes) this.#values.codec(type);
     this.#functions = new Functions(this.#values, options.functions ?? []);
-    this.#schedule = schedule(program, this.#values, this.#functions, (bytes) => this.#reserve(bytes));
+    this.#schedule = schedule(program, this.#values, this.#functions, {
+      reserve: (bytes) => this.#reserve(bytes),
+      note: (bytes) => {
+        this.#reserved += bytes;
+      },
+    });
     const { clock } = options;
     this.#evaluator = new Evaluator(this.#schedule, clock === undefined ? undefined : () => clock.now(), () =>
       this.#checkMemory(),
@@ -263,8 +268,6 @@ export class Engine {
   #enter(): void {
     this.#idle();
     this.#running = true;
-    this.#schedule.scratch.bulk = true;
-    this.#schedule.scratch.ahead = 2;
   }
 
   #fill(fn: (tx: Transaction) => void): void {
@@ -299,19 +302,16 @@ export class Engine {
         return byKey;
       });
     const remember = (relation: Relation, codes: number[]): void => {
-      if (fresh.size > 0) fresh.get(relation)?.set(keyText(relation, codes), [...codes]);
+      fresh.get(relation)?.set(keyText(relation, codes), codes);
     };
     const result: unknown = fn({
       insert: (name, row) => {
         const relation = input(name);
-        const codes = relation.encode(row, true, relation.scratch)!;
-        relation.setInput(codes, true);
-        remember(relation, codes);
+        relation.setInputRow(row, true);
+        if (fresh.size > 0) remember(relation, relation.encode(row, true)!);
       },
       delete: (name, row) => {
-        const relation = input(name);
-        const codes = relation.encode(row, false, relation.scratch);
-        if (codes !== undefined) relation.setInput(codes, false);
+        input(name).setInputRow(row, false);
       },
       put: (name, row) => {
         const relation = input(name);
@@ -359,7 +359,8 @@ export class Engine {
   *#finish(sliced: boolean): Generator<void, Changes, void> {
     yield* this.#evaluator.run(sliced);
     const gathered: Gathered = { raw: [], rowsChanged: 0 };
-    yield* gather(this.#schedule.relations.values(), gathered);
+    yield* gather(this.#schedule.relations.values(), this.#evaluator.changes, gathered);
+    this.#evaluator.changes.clear();
     this.#settling = true;
     yield* settle(this.#schedule.relations.values());
     for (const a of this.#schedule.aggregates) a.commit();
@@ -392,8 +393,8 @@ export class Engine {
 
   #compact(relation: Relation): void {
     // Moving rows together takes less than there is: it must not fail at the limit.
-    const before = relation.state.chunks.reduce((sum, c) => sum + c.byteLength, 0);
-    this.#reserved -= before + this.#maxBytes;
+    const records = relation.state.chunks.reduce((sum, c) => sum + c.byteLength, 0);
+    this.#reserved -= records + this.#maxBytes;
     relation.compact();
     this.#reserved += this.#maxBytes;
   }
@@ -441,6 +442,7 @@ export class Engine {
           });
       }
     });
+    for (const relation of this.#schedule.relations.values()) relation.forgetValues();
     this.#functions.forget();
     for (const a of this.#schedule.aggregates) a.forget();
     this.#sweptAt = this.#values.pooled;

@@ -1,9 +1,11 @@
 import { WeftError } from '../base/errors.ts';
+import { CHUNK_BITS, CHUNK_MASK, IntList } from './chunks.ts';
+import { type Net, net } from './commit.ts';
 import { entryOf } from './maps.ts';
 import type { Stratum, Table } from './program.ts';
-import type { Relation } from './relation.ts';
+import type { Pieces, Relation } from './relation.ts';
 import { type Consumers, hasRealKey, type Occurrence, type Schedule } from './schedule.ts';
-import { BATCH, CHUNK_BITS, CHUNK_MASK, COUNT_SHIFT, IntList, VISIBLE } from './store.ts';
+import { BATCH, COUNT_SHIFT, Scratch, VISIBLE } from './store.ts';
 
 /*
  * Bringing all tables in line with changed inputs.
@@ -38,8 +40,6 @@ const MAX_CONFLICTS = 2000;
 /** Ranks are renumbered before they reach 32 bits. */
 const MAX_RANK = 0x7fffffff - 2 ** 24;
 
-export type Pieces = Generator<void, void, void>;
-
 export class Evaluator {
   readonly #schedule: Schedule;
   readonly #now: (() => number) | undefined;
@@ -52,6 +52,8 @@ export class Evaluator {
   readonly #went = new IntList();
   rowsIn = 0;
   derivations = 0;
+  /** What the tables that had their turn have changed by; the members of recursive strata are not among them. */
+  readonly changes = new Map<Relation, Net>();
 
   /** `check` runs after each piece and may throw to end the transaction. */
   constructor(schedule: Schedule, now: (() => number) | undefined, check: () => void) {
@@ -63,9 +65,9 @@ export class Evaluator {
   /** Works through everything that the logs of the tables call for. */
   *run(sliced: boolean): Pieces {
     this.#slice = sliced ? SLICE : IntList.CHUNK;
-    this.#schedule.scratch.bulk = !sliced;
     this.rowsIn = 0;
     this.derivations = 0;
+    this.changes.clear();
     for (const relation of this.#schedule.relations.values()) relation.flush();
     for (const stratum of this.#schedule.strata) {
       const active = stratum.tables.some((t) => this.#relation(t).state.log.length > 0);
@@ -97,6 +99,7 @@ export class Evaluator {
     yield* relation.changed(true, came, went);
     yield* this.#batch(relation, consumers, went, -1);
     yield* this.#batch(relation, consumers, came, 1);
+    this.changes.set(relation, yield* net(relation, came, went));
     came.clear();
     went.clear();
     for (const a of consumers.aggregates) a.flush();
@@ -135,7 +138,9 @@ export class Evaluator {
     const now = this.#now;
     for (const [chunk, from, to] of this.#pieces(refs)) {
       const started = now === undefined ? 0 : now();
-      const n = o.run(chunk, from, to, weight);
+      let n = 0;
+      for (let at = from; at < to; at += Scratch.ROWS)
+        n += o.run(chunk, at, Math.min(to, at + Scratch.ROWS), weight);
       if (now !== undefined) o.stats.time += now() - started;
       o.stats.rowsIn += to - from;
       o.stats.derivations += n;
@@ -147,18 +152,13 @@ export class Evaluator {
   }
 
   *#pieces(refs: IntList): Generator<[Int32Array, number, number], void, void> {
-    const { scratch } = this.#schedule;
-    let done = 0;
     for (let i = 0; i < refs.chunks.length; i++) {
       const used = refs.used(i);
       for (let from = 0; from < used; from += this.#slice) {
         const to = Math.min(used, from + this.#slice);
-        scratch.ahead = done === 0 ? 2 : refs.length / done;
         yield [refs.chunks[i], from, to];
-        done += to - from;
       }
     }
-    scratch.ahead = 2;
   }
 
   *#fixpoint(stratum: Stratum): Pieces {

@@ -15,6 +15,8 @@ import { NO_CODE, type Values } from './values.ts';
 export interface CompiledFunction {
   call: (...codes: number[]) => number;
   out: Int32Array;
+  /** Reads ahead for `call`: what it gives means nothing. */
+  touch: (...codes: number[]) => number;
   /** Forgets remembered results: values were swept. */
   forget: () => void;
 }
@@ -143,12 +145,18 @@ function compile(
     encodeTuple(result, compiled.out, 0);
     return 1;
   };
-  const compiled: CompiledFunction = { out: new Int32Array(0), forget: () => {}, call: () => 0 };
+  const compiled: CompiledFunction = {
+    out: new Int32Array(0),
+    forget: () => {},
+    touch: () => 0,
+    call: () => 0,
+  };
   const cached = new Function('compiled', 'evaluate', cacheSource(n, fn.each || width > 1))(
     compiled,
     evaluate,
-  ) as Pick<CompiledFunction, 'call' | 'forget'>;
+  ) as Pick<CompiledFunction, 'call' | 'touch' | 'forget'>;
   compiled.call = cached.call;
+  compiled.touch = cached.touch;
   compiled.forget = cached.forget;
   return compiled;
 }
@@ -184,6 +192,7 @@ const grow = () => {
 };
 return {
   forget,
+  touch: (${args.join(', ')}) => slots[${slotOf((i) => `a${i}`)} * ${words}],
   call: (${args.join(', ')}) => {
     let slot = ${slotOf((i) => `a${i}`)}, base = slot * ${words};
     while (slots[base] === 1) {

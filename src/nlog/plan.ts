@@ -130,6 +130,35 @@ function accessOf(atom: Atom, known: (a: Arg) => boolean): Access {
   return { kind: 'index', columns: key.length > 0 && key.every((c) => columns.includes(c)) ? key : columns };
 }
 
+/** The values that a step looks rows up with; `undefined` if it does not. */
+export function probeKeys(step: Step): readonly Arg[] | undefined {
+  if (step.kind !== 'atom' || step.access.kind === 'scan') return undefined;
+  const { atom, access } = step;
+  const keys = access.kind === 'index' ? access.columns.map((k) => atom.args[k]) : atom.args;
+  return keys.length === 0 ? undefined : keys;
+}
+
+/** The one function that is code of its own. */
+export function isNotEqual(call: Call): boolean {
+  return call.fn.builtin && call.fn.name === 'not_equal';
+}
+
+/** Whether a step needs a variable. */
+export function uses(step: Step, v: number): boolean {
+  const has = (args: readonly Arg[]): boolean => args.some((a) => a.kind === 'var' && a.var === v);
+  const inside = (e: Expr): boolean => new Set(exprVars(e)).has(v);
+  switch (step.kind) {
+    case 'atom':
+      return has(step.atom.args);
+    case 'call':
+      return has(step.call.inputs) || has(step.call.outputs);
+    case 'test':
+      return inside(step.compare.left) || inside(step.compare.right);
+    case 'assign':
+      return inside(step.expr);
+  }
+}
+
 /** The columns of every index that the plans probe, per table, each once, in a fixed order. */
 export class IndexCatalogue {
   readonly #byTable = new Map<Table, (readonly number[])[]>();

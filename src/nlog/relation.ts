@@ -1,12 +1,11 @@
 import { WeftError } from '../base/errors.ts';
+import { CHUNK_BITS, CHUNK_MASK, IntList } from './chunks.ts';
 import type { Table } from './program.ts';
 import {
   BATCH,
-  CHUNK_BITS,
-  CHUNK_MASK,
   COUNT_SHIFT,
-  IntList,
   type Layout,
+  type Memory,
   Scratch,
   type StoreCode,
   type StoreState,
@@ -17,8 +16,8 @@ import { compileStore } from './store-code.ts';
 import type { Row, Value } from './types.ts';
 import { type Codec, INT_INLINE, NO_CODE, type Values } from './values.ts';
 
-/** Called before memory is taken; throws when there is a limit and it is reached. */
-export type Reserve = (bytes: number) => void;
+/** Work in pieces: whoever drives it may do something else in between. */
+export type Pieces = Generator<void, void, void>;
 
 /** A table at run time: its rows, their log in the transaction at hand, and what one can do with them. */
 export class Relation {
@@ -27,8 +26,6 @@ export class Relation {
   readonly state: StoreState;
   readonly code: StoreCode;
   readonly codecs: readonly Codec[];
-  /** For rows that are encoded and not kept. */
-  readonly scratch: number[] = [];
   /** Visible rows. */
   visible = 0;
   /** Columns whose small values are their codes. */
@@ -37,19 +34,24 @@ export class Relation {
   #waiting = new Int32Array(0);
   #waits = 0;
   #present: 0 | 1 = 1;
+  /** The last value of each column that came from outside, and its code: columns often repeat themselves. */
+  #lastValues: (Value | undefined)[];
+  readonly #lastCodes: Int32Array;
 
   constructor(
     table: Table,
     layout: Layout,
     stratum: number,
     values: Values,
-    reserve: Reserve,
+    memory: Memory,
     scratch: Scratch,
   ) {
     this.table = table;
     this.layout = layout;
     this.codecs = table.columns.map((c) => values.codec(c.type));
     this.#ints = table.columns.map((c) => c.type === 'int');
+    this.#lastValues = this.codecs.map(() => undefined);
+    this.#lastCodes = new Int32Array(this.codecs.length);
     this.state = {
       stratum,
       scratch,
@@ -61,7 +63,7 @@ export class Relation {
       free: 0,
       top: 0,
       limit: -1,
-      reserve,
+      memory,
       full: () => {
         throw new WeftError(
           'nlog-size-limit',
@@ -120,30 +122,26 @@ export class Relation {
     return this.codecs.map((c, i) => c.decode(codes[i]));
   }
 
-  /**
-   * Codes of a row from outside; with `intern` false, `undefined` where no row can be like it. `codes`: an
-   * array to be filled, for callers that keep none.
-   */
-  encode(row: Row, intern: boolean, codes: number[] = []): number[] | undefined {
-    if (!Array.isArray(row) || row.length !== this.layout.arity)
-      throw new WeftError(
-        'nlog-value',
-        `a row of "${this.table.name}" has ${this.layout.arity} columns, not ${Array.isArray(row) ? row.length : typeof row}`,
-        {
-          remedy: `give an array of (${this.table.columns.map((c) => `${c.name}: ${c.type}`).join(', ')})`,
-        },
-      );
+  /** Codes of a row from outside; with `intern` false, `undefined` where no row can be like it. */
+  encode(row: Row, intern: boolean): number[] | undefined {
+    if (!Array.isArray(row) || row.length !== this.layout.arity) this.#misfit(row);
+    const codes: number[] = [];
     for (let i = 0; i < this.codecs.length; i++) {
-      const v = row[i];
-      if (this.#ints[i] && typeof v === 'number' && (v | 0) === v && v >= -INT_INLINE && v < INT_INLINE)
-        codes[i] = v | 0;
-      else {
-        const code = this.#encodeColumn(i, v, intern);
-        if (code === NO_CODE) return undefined;
-        codes[i] = code;
-      }
+      const code = this.#encodeColumn(i, row[i], intern);
+      if (code === NO_CODE) return undefined;
+      codes.push(code);
     }
     return codes;
+  }
+
+  #misfit(row: unknown): never {
+    throw new WeftError(
+      'nlog-value',
+      `a row of "${this.table.name}" has ${this.layout.arity} columns, not ${Array.isArray(row) ? row.length : typeof row}`,
+      {
+        remedy: `give an array of (${this.table.columns.map((c) => `${c.name}: ${c.type}`).join(', ')})`,
+      },
+    );
   }
 
   #encodeColumn(i: number, value: Value, intern: boolean): number {
@@ -160,19 +158,57 @@ export class Relation {
   }
 
   /** Input tables: makes the row present or absent after this transaction. `flush` completes it. */
-  setInput(codes: readonly number[], present: boolean): void {
+  setInput(codes: ArrayLike<number>, present: boolean): void {
+    const at = this.#room(present ? 1 : 0);
+    for (let i = 0; i < this.layout.arity; i++) this.#waiting[at + i] = codes[i];
+    this.#waits++;
+  }
+
+  /** The same for a row from outside. */
+  setInputRow(row: Row, present: boolean): void {
     const { arity } = this.layout;
-    const as = present ? 1 : 0;
-    if (this.#waits === Scratch.ROWS || as !== this.#present) this.flush();
-    this.#present = as;
+    if (!Array.isArray(row) || row.length !== arity) this.#misfit(row);
+    const at = this.#room(present ? 1 : 0);
+    const waiting = this.#waiting;
+    for (let i = 0; i < arity; i++) {
+      const v = row[i];
+      if (this.#ints[i] && typeof v === 'number' && (v | 0) === v && v >= -INT_INLINE && v < INT_INLINE)
+        waiting[at + i] = v;
+      else if (v !== undefined && v === this.#lastValues[i]) waiting[at + i] = this.#lastCodes[i];
+      else {
+        const code = this.#encodeColumn(i, v, present);
+        // A row with a value that no row has is absent already.
+        if (code === NO_CODE) return;
+        waiting[at + i] = code;
+        // An object may change before it comes again.
+        if (typeof v !== 'object') {
+          this.#lastValues[i] = v;
+          this.#lastCodes[i] = code;
+        }
+      }
+    }
+    this.#waits++;
+  }
+
+  /** Values were swept: codes that no row holds are void. */
+  forgetValues(): void {
+    this.#lastValues = this.codecs.map(() => undefined);
+  }
+
+  /** Where the next input that waits goes. */
+  #room(present: 0 | 1): number {
+    if (this.#waits === Scratch.ROWS || present !== this.#present) {
+      this.flush();
+      this.#present = present;
+    }
+    const { arity } = this.layout;
     const at = this.#waits * arity;
     if (at + arity > this.#waiting.length) {
       const grown = new Int32Array(Math.min(Scratch.ROWS, 4 + this.#waits * 4) * arity);
       grown.set(this.#waiting);
       this.#waiting = grown;
     }
-    for (let i = 0; i < arity; i++) this.#waiting[at + i] = codes[i];
-    this.#waits++;
+    return at;
   }
 
   /** Brings the inputs that wait into the table. If that fails they go on waiting, so that they fail again. */
@@ -205,7 +241,7 @@ export class Relation {
    * The rows whose presence changed against the start of the transaction: as their derivations say
    * (`byCount`), or as they are seen.
    */
-  *changed(byCount: boolean, came: IntList, went: IntList): Generator<void, void, void> {
+  *changed(byCount: boolean, came: IntList, went: IntList): Pieces {
     const { log } = this.state;
     for (let h = 0; h < log.chunks.length; h++) {
       this.code.changed(byCount, came, went, h);
@@ -214,17 +250,31 @@ export class Relation {
   }
 
   show(refs: Int32Array, from: number, to: number): void {
-    this.code.showAll(refs, from, to);
+    for (let at = from; at < to; at += Scratch.ROWS)
+      this.code.showAll(refs, at, Math.min(Scratch.ROWS, to - at));
     this.visible += to - from;
   }
 
   hide(refs: Int32Array, from: number, to: number): void {
-    this.code.hideAll(refs, from, to);
+    for (let at = from; at < to; at += Scratch.ROWS)
+      this.code.hideAll(refs, at, Math.min(Scratch.ROWS, to - at));
     this.visible -= to - from;
   }
 
+  /** The rows as codes, one after the other; a row without columns takes one word. */
+  *copy(refs: IntList): Generator<void, Int32Array, void> {
+    const codes = new Int32Array(refs.length * Math.max(1, this.layout.arity));
+    let n = 0;
+    for (let h = 0; h < refs.chunks.length; h++) {
+      this.code.copy(refs.chunks[h], refs.used(h), codes, n);
+      n += refs.used(h) * this.layout.arity;
+      yield;
+    }
+    return codes;
+  }
+
   /** Ends the transaction: forgets the log, gives the records of absent rows back. */
-  *commit(): Generator<void, void, void> {
+  *commit(): Pieces {
     for (let h = 0; h < this.state.log.chunks.length; h++) {
       this.code.settle(h);
       yield;
@@ -242,11 +292,9 @@ export class Relation {
       const before = log.get(i + 1);
       const visible = this.isVisible(ref);
       if (visible && (before & VISIBLE) === 0) {
-        this.code.hide(ref);
-        this.visible--;
+        this.hide(Int32Array.of(ref), 0, 1);
       } else if (!visible && (before & VISIBLE) !== 0) {
-        this.code.show(ref);
-        this.visible++;
+        this.show(Int32Array.of(ref), 0, 1);
       }
       this.setWord(ref, state, before & ~(TOUCHED | BATCH));
       if (recursive) {
@@ -270,13 +318,20 @@ export class Relation {
     return this.state.chunks.reduce((sum, c) => sum + c.length, 0);
   }
 
+  /** Bytes of records and hashes. */
+  get storeBytes(): number {
+    return (
+      this.#words * 4 + this.code.hash.bytes + this.code.indexes.reduce((sum, i) => sum + i.hash.bytes, 0)
+    );
+  }
+
   get bytes(): number {
-    return this.#words * 4 + this.code.bucketBytes() + this.state.log.bytes;
+    return this.storeBytes + this.state.log.bytes;
   }
 
   /** Whether most of the memory of the records stands empty. */
   get wasteful(): boolean {
-    return this.#words > 1 << 14 && this.code.size() * this.layout.stride * 4 < this.#words;
+    return this.#words > 1 << 14 && this.code.hash.size * this.layout.stride * 4 < this.#words;
   }
 
   /** Moves all rows together and gives the rest of the memory back. Only between transactions. */
@@ -284,7 +339,8 @@ export class Relation {
     const { state, layout, code } = this;
     const old = state.chunks.splice(0);
     const top = state.top;
-    code.reset();
+    code.hash.reset();
+    for (const i of code.indexes) i.hash.reset();
     state.free = 0;
     state.top = 0;
     state.limit = -1;
@@ -294,7 +350,7 @@ export class Relation {
       for (let o = h === 0 ? layout.stride : 0; o + layout.stride <= end; o += layout.stride) {
         if (chunk[o + layout.state] === 0) continue;
         const ref = code.make(...chunk.subarray(o, o + layout.arity));
-        code.show(ref);
+        code.showAll(Int32Array.of(ref), 0, 1);
         this.setWord(ref, layout.state, chunk[o + layout.state]);
         if (layout.recursive) {
           this.setWord(ref, layout.support, chunk[o + layout.support]);

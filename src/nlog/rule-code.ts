@@ -1,10 +1,11 @@
+import { CHUNK_BITS, CHUNK_MASK } from './chunks.ts';
+import { ExpressionWriter } from './expr-code.ts';
 import type { Functions } from './functions.ts';
-import type { Access, Plan, Step } from './plan.ts';
-import type { Arg, Atom, Call, Compare, Expr, Table } from './program.ts';
+import { type Access, isNotEqual, type Plan, probeKeys, type Step, uses } from './plan.ts';
+import type { Arg, Atom, Call, Compare, Table } from './program.ts';
+import type { Segments } from './segments.ts';
 import {
   BATCH,
-  CHUNK_BITS,
-  CHUNK_MASK,
   type Layout,
   Scratch,
   type StoreCode,
@@ -12,11 +13,11 @@ import {
   type StoreState,
   VISIBLE,
 } from './store.ts';
-import { rowWidth } from './store-code.ts';
+import { aheadText, hashText, lookUpText, rowWidth } from './store-code.ts';
 import { NO_CODE, type Values } from './values.ts';
 
 /**
- * Runs one plan over the changed rows `refs[from..to)`, each with the weight +1 (came) or -1 (went),
+ * Runs one plan over the changed rows `refs[from..to)`, at most Scratch.ROWS, each with the weight +1 (came) or -1 (went),
  * and returns the number of derivations found. Plans without a start ignore the rows.
  */
 export type RuleFunction = (refs: Int32Array, from: number, to: number, weight: number) => number;
@@ -31,9 +32,6 @@ export interface CodeTable {
 
 /** Atoms (by their place in the body) that must not see the rows of the batch at hand. */
 export type Hidden = ReadonlySet<number>;
-
-/** More bits than any bigint of a program may have: arithmetic beyond has no value. */
-const BIG_BITS = 4096;
 
 export function compileRule(
   plan: Plan,
@@ -55,13 +53,20 @@ class RuleWriter {
   readonly #tables: (t: Table) => CodeTable;
   readonly #values: Values;
   readonly #functions: Functions;
+  readonly #expressions: ExpressionWriter;
   readonly #bound = new Set<number>();
   readonly #given: unknown[] = [];
   readonly #names: string[] = [];
   readonly #ranks: string[] = [];
   #fresh = 0;
-  /** Counts what is left in the scratch buffer. */
+  /** Works through what is left in the buffer at the end of the text at hand. */
   #finish = '';
+  /** Functions that go on with what a step has gathered; see `#stage`. */
+  readonly #stages: string[] = [];
+  /** The positions in buffers that the text at hand uses, as further declarations. */
+  #declared = '';
+  /** Variables whose probes have been read ahead. */
+  readonly #ahead = new Set<number>();
 
   constructor(
     plan: Plan,
@@ -75,6 +80,11 @@ class RuleWriter {
     this.#tables = tables;
     this.#values = values;
     this.#functions = functions;
+    this.#expressions = new ExpressionWriter(
+      values,
+      (prefix, value) => this.#give(prefix, value),
+      () => this.#fresh++,
+    );
   }
 
   compile(): RuleFunction {
@@ -87,23 +97,26 @@ class RuleWriter {
       const ch = this.#give('ch', t.state.chunks);
       const row = this.#row(atom, t, 'c', 'o', true);
       const head = `const r = refs[i], c = ${ch}[r >>> ${CHUNK_BITS}], o = r & ${CHUNK_MASK};`;
-      const ahead = this.#readAhead(atom);
-      const body = `for (let i = at; i < end; i++) {
+      const places = new Map<number, string>();
+      atom.args.forEach((a, i) => {
+        if (a.kind === 'var' && !places.has(a.var)) places.set(a.var, `c[o + ${i}]`);
+      });
+      for (const v of places.keys()) this.#ahead.add(v);
+      const ahead = this.#readAhead(places, 0);
+      const text = `${row.open}${this.#steps(0)}${row.close}`;
+      inner = `${ahead.inside === '' ? '' : `let sum = 0;\n${ahead.before}\nfor (let i = from; i < to; i++) {\n${head}\n${ahead.inside}\n}\n${this.#give('scratch', t.state.scratch)}.sink = sum;`}
+for (let i = from; i < to; i++) {
 ${head}
-${row.open}${this.#steps(0)}${row.close}
-}`;
-      inner = `for (let at = from; at < to; at += ${Scratch.ROWS}) {
-const end = Math.min(to, at + ${Scratch.ROWS});
-${ahead === '' ? '' : `let sum = 0;\nfor (let i = at; i < end; i++) {\n${head}\n${ahead}\n}\n${this.#give('scratch', t.state.scratch)}.sink = sum;`}
-${body}
+${text}
 }`;
     }
     // A row that comes to a negated atom takes derivations away.
     const negated = start >= 0 && (rule.body[start] as Atom).negated;
     const body = `'use strict';
+${this.#stages.toReversed().join('\n')}
 return (refs, from, to, weight) => {
 const w = ${negated ? '-weight' : 'weight'};
-let n = 0, p = 0;
+let n = 0${this.#declared};
 ${inner}
 ${this.#finish}
 return n;
@@ -112,35 +125,98 @@ return n;
   }
 
   /**
-   * Reads ahead for the probes whose values all stand in the changed row: those of a block of rows are begun
-   * together, so that their waits for memory overlap.
+   * Reads ahead for the probes from step `first` on whose values are all at hand, as `places` says where: those
+   * of a block of rows are begun together, so that their waits for memory overlap.
    */
-  #readAhead(start: Atom): string {
-    const place = new Map<number, number>();
-    start.args.forEach((a, i) => {
-      if (a.kind === 'var' && !place.has(a.var)) place.set(a.var, i);
-    });
+  #readAhead(
+    places: ReadonlyMap<number, string>,
+    first: number,
+  ): { readonly before: string; readonly inside: string } {
+    const before: string[] = [];
     const lines: string[] = [];
-    for (const step of this.#plan.steps) {
-      if (step.kind !== 'atom' || step.access.kind === 'scan') continue;
-      const { atom, access } = step;
-      const columns = access.kind === 'index' ? access.columns : atom.args.map((_, i) => i);
-      const keys = columns.map((k) => atom.args[k]);
-      if (
-        columns.length === 0 ||
-        !keys.every((a) => a.kind === 'const' || (a.kind === 'var' && place.has(a.var)))
-      )
-        continue;
+    const atHand = (args: readonly Arg[]): boolean =>
+      args.every((a) => a.kind !== 'var' || places.has(a.var));
+    const value = (a: Arg): string => (a.kind === 'var' ? places.get(a.var)! : this.#arg(a));
+    for (const step of this.#plan.steps.slice(first)) {
+      if (step.kind === 'call' && !isNotEqual(step.call) && atHand(step.call.inputs)) {
+        const f = this.#give('f', this.#functions.of(step.call, this.#plan.rule.vars));
+        lines.push(`sum ^= ${f}.touch(${step.call.inputs.map(value).join(', ')});`);
+      }
+      const keys = probeKeys(step);
+      if (keys === undefined || !atHand(keys)) continue;
+      const { atom, access } = step as Step & { kind: 'atom' };
       const t = this.#tables(atom.table);
-      const touch = this.#give(
-        'touch',
-        access.kind === 'index' ? this.#indexOf(t, access.columns).touch : t.code.touch,
+      const id = this.#fresh++;
+      const values = keys.map(value);
+      const hash = this.#give(
+        'hash',
+        access.kind === 'index' ? this.#indexOf(t, access.columns).hash : t.code.hash,
       );
-      lines.push(
-        `sum ^= ${touch}(${keys.map((a) => (a.kind === 'var' ? `c[o + ${place.get(a.var)}]` : this.#arg(a))).join(', ')});`,
-      );
+      const begin = aheadText(hash, `h${id}`, String(id));
+      before.push(begin.before);
+      lines.push(`${hashText(`h${id}`, values)}
+${begin.inside}
+const g${id} = s${id}[e${id}] === h${id} ? s${id}[e${id} + 1] : 0;
+if (g${id} !== 0) sum ^= ${this.#give('ch', t.state.chunks)}[g${id} >>> ${CHUNK_BITS}][g${id} & ${CHUNK_MASK}];`);
     }
-    return lines.join('\n');
+    return { before: before.join('\n'), inside: lines.join('\n') };
+  }
+
+  /** Whether a probe follows here that could not be read ahead before: its values have only now been found. */
+  #isStage(at: number): boolean {
+    const keys = probeKeys(this.#plan.steps[at]);
+    if (keys === undefined || this.#plan.start < 0) return false;
+    return keys.some((a) => a.kind === 'var' && !this.#ahead.has(a.var));
+  }
+
+  /**
+   * Gathers what has been found so far, and goes on with the steps from `at` when a block of it is there, so
+   * that their probes can be read ahead too.
+   */
+  #stage(at: number): string {
+    const { rule, steps } = this.#plan;
+    const vars = [...this.#bound].filter(
+      (v) =>
+        rule.args.some((a) => a.kind === 'var' && a.var === v) || steps.slice(at).some((s) => uses(s, v)),
+    );
+    const rank = this.#rankText();
+    const words = [...vars.map((v) => `v${v}`), ...(this.#ranks.length > 0 ? [rank] : [])];
+    const width = Math.max(1, words.length);
+    const depth = this.#stages.length;
+    const scratch = this.#give('scratch', this.#tables(rule.head).state.scratch);
+    const [buffer, stage, q] = [`stage${depth}`, `go${depth}`, `q${depth}`];
+    // What comes after is written first: its own stages come before this one in the text.
+    this.#stages.push('');
+    this.#bound.clear();
+    for (const v of vars) {
+      this.#bound.add(v);
+      this.#ahead.add(v);
+    }
+    if (this.#ranks.length > 0) this.#ranks.splice(0, this.#ranks.length, `k${depth}_`);
+    const names = [...vars.map((v) => `v${v}`), ...this.#ranks];
+    const open = names.map((name, i) => `const ${name} = ${buffer}[q + ${i}];`).join(' ');
+    const ahead = this.#readAhead(new Map(vars.map((v, i) => [v, `${buffer}[q + ${i}]`])), at);
+    const text = this.#step(at);
+    this.#stages[depth] = `const ${buffer} = ${scratch}.stage(${depth}, ${width});
+const ${stage} = (count, w) => {
+let n = 0${this.#declared}, sum = 0;
+${ahead.before}
+for (let j = 0, q = 0; j < count; j++, q += ${width}) {
+${ahead.inside}
+}
+${scratch}.sink = sum;
+for (let j = 0, q = 0; j < count; j++, q += ${width}) {
+${open}
+${text}
+}
+${this.#finish}
+return n;
+};`;
+    this.#declared = `, ${q} = 0`;
+    this.#finish = `if (${q} > 0) n += ${stage}(${q} / ${width}, w);`;
+    const write = words.map((word, i) => `${buffer}[${q} + ${i}] = ${word};`).join(' ');
+    return `${write} ${q} += ${width};
+if (${q} === ${width * Scratch.ROWS}) { n += ${stage}(${Scratch.ROWS}, w); ${q} = 0; }`;
   }
 
   #indexOf(t: CodeTable, columns: readonly number[]): StoreIndex {
@@ -208,6 +284,10 @@ return n;
 
   #steps(at: number): string {
     if (at === this.#plan.steps.length) return this.#derive();
+    return this.#isStage(at) ? this.#stage(at) : this.#step(at);
+  }
+
+  #step(at: number): string {
     const step = this.#plan.steps[at];
     switch (step.kind) {
       case 'atom':
@@ -221,18 +301,22 @@ return n;
     }
   }
 
+  /** The highest rank of the rows so far. */
+  #rankText(): string {
+    return this.#ranks.reduce((a, b) => (a === '0' ? b : `Math.max(${a}, ${b})`), '0');
+  }
+
   #derive(): string {
     const { head, args } = this.#plan.rule;
     const t = this.#tables(head);
-    const rank = t.layout.recursive
-      ? [this.#ranks.reduce((a, b) => (a === '0' ? b : `Math.max(${a}, ${b})`), '0')]
-      : [];
+    const rank = t.layout.recursive ? [this.#rankText()] : [];
     const words = [...args.map((a) => this.#arg(a)), ...rank];
     if (words.length === 0) return `${this.#give('upd', t.code.upd)}(w); n++;`;
     if (args.length === 0) return `${this.#give('upd', t.code.upd)}(w, ${rank[0]}); n++;`;
     const buffer = this.#give('buf', t.state.scratch.rows);
     const all = this.#give('all', t.code.updAll);
     const width = rowWidth(t.layout);
+    this.#declared = ', p = 0';
     this.#finish = `if (p > 0) ${all}(p / ${width}, w);`;
     const write = words.map((word, i) => `${buffer}[p + ${i}] = ${word};`).join(' ');
     return `${write} p += ${width}; n++;\nif (p === ${width * Scratch.ROWS}) { ${all}(${Scratch.ROWS}, w); p = 0; }`;
@@ -246,48 +330,78 @@ return n;
     const [r, c, o] = [`r${id}`, `c${id}`, `o${id}`];
     const ch = this.#give('ch', t.state.chunks);
     const state = `${c}[${o} + ${t.layout.state}]`;
-    const at2 = `const ${c} = ${ch}[${r} >>> ${CHUNK_BITS}], ${o} = ${r} & ${CHUNK_MASK};`;
     if (access.kind === 'all') {
-      const vis = this.#give('vis', t.code.vis);
-      const probe = `${vis}(${atom.args.map((a) => this.#arg(a)).join(', ')})`;
+      const found = this.#lookUp(
+        t.code.hash,
+        ch,
+        atom.args.map((a) => this.#arg(a)),
+        atom.args.map((_, i) => i),
+        id,
+      );
       if (atom.negated) {
-        const test = hidden
-          ? `${r} === 0 || (${ch}[${r} >>> ${CHUNK_BITS}][(${r} & ${CHUNK_MASK}) + ${t.layout.state}] & ${BATCH}) !== 0`
-          : `${r} === 0`;
-        return `const ${r} = ${probe};\nif (${test}) {\n${this.#steps(at + 1)}\n}`;
+        const batch = hidden ? ` || (${state} & ${BATCH}) !== 0` : '';
+        return `${found}\nif (${r} === 0 || (${state} & ${VISIBLE}) === 0${batch}) {\n${this.#steps(at + 1)}\n}`;
       }
       const lines: string[] = [];
       this.#rank(atom, t, c, o, lines);
       const inner = `${lines.join(' ')}\n${this.#steps(at + 1)}`;
-      const guarded = hidden ? `if ((${state} & ${BATCH}) === 0) {\n${inner}\n}` : inner;
-      return `const ${r} = ${probe};\nif (${r} !== 0) {\n${at2}\n${guarded}\n}`;
+      const wanted = hidden
+        ? `(${state} & ${VISIBLE | BATCH}) === ${VISIBLE}`
+        : `(${state} & ${VISIBLE}) !== 0`;
+      return `${found}\nif (${r} !== 0 && ${wanted}) {\n${inner}\n}`;
     }
     if (atom.negated) throw new Error('a negated atom has all its columns known');
     const row = this.#row(atom, t, c, o, true, access.kind === 'index' ? access.columns : []);
     const seen = hidden ? [`if ((${state} & ${BATCH}) === 0) {\n`, '\n}'] : ['', ''];
     const inner = (): string => `${seen[0]}${row.open}${this.#steps(at + 1)}${row.close}${seen[1]}`;
     return access.kind === 'index'
-      ? this.#probe(atom, access, t, r, at2, c, o, inner)
+      ? this.#probe(atom, access, t, ch, id, inner)
       : this.#scan(t, ch, id, state, inner);
+  }
+
+  /** Looks up the row with these values in these columns; see `lookUpText`. */
+  #lookUp(
+    hash: Segments,
+    chunks: string,
+    values: readonly string[],
+    columns: readonly number[],
+    id: number,
+  ): string {
+    return `${hashText(`h${id}`, values)}
+${lookUpText(
+  {
+    hash: this.#give('hash', hash),
+    of: `h${id}`,
+    chunks,
+    same: (c, o) =>
+      columns.map((column, k) => `${c}[${o} + ${column}] === ${values[k]}`).join(' && ') || 'true',
+  },
+  String(id),
+)}`;
   }
 
   #probe(
     atom: Atom,
     access: Access & { kind: 'index' },
     t: CodeTable,
-    r: string,
-    at: string,
-    c: string,
-    o: string,
+    ch: string,
+    id: number,
     inner: () => string,
   ): string {
     const i = t.layout.indexes.findIndex((columns) => columns.join() === access.columns.join());
-    const first = this.#give('first', t.code.indexes[i].first);
-    return `let ${r} = ${first}(${access.columns.map((k) => this.#arg(atom.args[k])).join(', ')});
-while (${r} !== 0) {
-${at}
+    const found = this.#lookUp(
+      t.code.indexes[i].hash,
+      ch,
+      access.columns.map((k) => this.#arg(atom.args[k])),
+      access.columns,
+      id,
+    );
+    return `${found}
+while (r${id} !== 0) {
 ${inner()}
-${r} = ${c}[${o} + ${t.layout.indexAt(i)}];
+r${id} = c${id}[o${id} + ${t.layout.indexAt(i)}];
+if (r${id} === 0) break;
+c${id} = ${ch}[r${id} >>> ${CHUNK_BITS}]; o${id} = r${id} & ${CHUNK_MASK};
 }`;
   }
 
@@ -305,7 +419,7 @@ ${inner()}
   }
 
   #call(call: Call, at: number): string {
-    if (call.fn.builtin && call.fn.name === 'not_equal')
+    if (isNotEqual(call))
       return `if (${this.#arg(call.inputs[0])} ${call.negated ? '===' : '!=='} ${this.#arg(call.inputs[1])}) {\n${this.#steps(at + 1)}\n}`;
     const compiled = this.#functions.of(call, this.#plan.rule.vars);
     const f = this.#give('f', compiled);
@@ -359,8 +473,11 @@ ${inner()}
       return `if (${this.#arg(left)} ${js} ${this.#arg(right)}) {\n${this.#steps(at + 1)}\n}`;
     const lines: string[] = [];
     const guards: string[] = [];
-    const [l, r] = [this.#value(left, type, lines, guards), this.#value(right, type, lines, guards)];
-    const test = this.#nest(lines, guards, `if (${l} ${js} ${r}) {\n${this.#steps(at + 1)}\n}`);
+    const [l, r] = [
+      this.#expressions.value(left, type, lines, guards),
+      this.#expressions.value(right, type, lines, guards),
+    ];
+    const test = this.#expressions.nest(lines, guards, `if (${l} ${js} ${r}) {\n${this.#steps(at + 1)}\n}`);
     return test;
   }
 
@@ -373,53 +490,16 @@ ${inner()}
     }
     const lines: string[] = [];
     const guards: string[] = [];
-    const value = this.#value(expr, type, lines, guards);
+    const value = this.#expressions.value(expr, type, lines, guards);
     const encode = this.#give(
       'encode',
       type === 'int' ? this.#values.codeOfInt : this.#values.codec(type).encode,
     );
     this.#bound.add(step.var);
-    return this.#nest(lines, guards, `const v${step.var} = ${encode}(${value});\n${this.#steps(at + 1)}`);
-  }
-
-  /** Each line is guarded by the test that stands at its place; a value that is not there ends the branch. */
-  #nest(lines: readonly string[], guards: readonly string[], inner: string): string {
-    let text = inner;
-    for (let i = lines.length - 1; i >= 0; i--)
-      text = `${lines[i]}${guards[i] === '' ? '\n' : `\nif (${guards[i]}) `}{\n${text}\n}`;
-    return text;
-  }
-
-  /** A JavaScript expression for the value (not the code) of an expression. */
-  #value(expr: Expr, type: string, lines: string[], guards: string[]): string {
-    if (expr.kind === 'const') {
-      if (type === 'int') return `(${String(expr.value)})`;
-      if (type === 'bigint') return `(${String(expr.value)}n)`;
-      return this.#give('text', expr.value);
-    }
-    if (expr.kind === 'var') {
-      const decode = this.#give(
-        'decode',
-        type === 'int' ? this.#values.int : this.#values.codec(type).decode,
-      );
-      return `${decode}(v${expr.var})`;
-    }
-    const left = this.#value(expr.left, type, lines, guards);
-    const right = this.#value(expr.right, type, lines, guards);
-    const id = this.#fresh++;
-    const [a, b, e] = [`a${id}`, `b${id}`, `e${id}`];
-    const divides = expr.op === '/' || expr.op === '%';
-    const zero = type === 'bigint' ? '0n' : '0';
-    lines.push(`const ${a} = ${left}, ${b} = ${right};`);
-    guards.push(divides ? `${b} !== ${zero}` : '');
-    // (a - a % b) / b is exact where a / b would round.
-    const op = expr.op === '/' && type === 'int' ? `(${a} - ${a} % ${b}) / ${b}` : `${a} ${expr.op} ${b}`;
-    lines.push(`const ${e} = ${op};`);
-    guards.push(
-      type === 'bigint'
-        ? `BigInt.asIntN(${BIG_BITS}, ${e}) === ${e}`
-        : `${e} >= -9007199254740991 && ${e} <= 9007199254740991`,
+    return this.#expressions.nest(
+      lines,
+      guards,
+      `const v${step.var} = ${encode}(${value});\n${this.#steps(at + 1)}`,
     );
-    return e;
   }
 }

@@ -2,9 +2,9 @@ import { AggregateRunner } from './aggregate.ts';
 import type { Functions } from './functions.ts';
 import { IndexCatalogue, type Plan, planRule } from './plan.ts';
 import type { Atom, Program, Rule, Stratum, Table } from './program.ts';
-import { Relation, type Reserve } from './relation.ts';
+import { Relation } from './relation.ts';
 import { compileRule, type Hidden, type RuleFunction } from './rule-code.ts';
-import { layoutOf, Scratch } from './store.ts';
+import { layoutOf, type Memory, Scratch } from './store.ts';
 import type { Values } from './values.ts';
 
 /*
@@ -72,7 +72,7 @@ interface Place {
   readonly plan: Plan;
 }
 
-export function schedule(program: Program, values: Values, functions: Functions, reserve: Reserve): Schedule {
+export function schedule(program: Program, values: Values, functions: Functions, memory: Memory): Schedule {
   const stratumOf = new Map<Table, number>();
   program.strata.forEach((s, i) => {
     for (const t of s.tables) stratumOf.set(t, i);
@@ -107,12 +107,12 @@ export function schedule(program: Program, values: Values, functions: Functions,
         layoutOf(t.columns.length, recursive(t), indexes.of(t), hasRealKey(t) ? t.key : []),
         stratumOf.get(t)!,
         values,
-        reserve,
+        memory,
         scratch,
       ),
     );
   const aggregates = program.aggregates.map(
-    (a) => new AggregateRunner(a, relations.get(a.source)!, relations.get(a.head)!, values, reserve),
+    (a) => new AggregateRunner(a, relations.get(a.source)!, relations.get(a.head)!, values, memory),
   );
 
   const stats = new Map<Rule, RuleStats>(

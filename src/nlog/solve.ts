@@ -1,9 +1,10 @@
+import { CHUNK_BITS, CHUNK_MASK } from './chunks.ts';
 import type { Engine } from './engine.ts';
 import type { Step } from './plan.ts';
 import { planRule } from './plan.ts';
 import type { Arg, Atom, Call, Compare, Expr, Rule } from './program.ts';
 import type { Relation } from './relation.ts';
-import { CHUNK_BITS, CHUNK_MASK } from './store.ts';
+
 import { NO_CODE } from './values.ts';
 
 /*

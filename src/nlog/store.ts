@@ -1,3 +1,6 @@
+import type { IntList } from './chunks.ts';
+import { SEGMENT_WORDS, type Segments } from './segments.ts';
+
 /*
  * How rows are kept.
  *
@@ -8,22 +11,17 @@
  *
  *     columns...   one code each
  *     state        bits 0-2: VISIBLE, TOUCHED, BATCH; bits 3-31: number of derivations
- *     link         next row in the bucket of the primary hash (or in the list of free records)
  *     support      recursive tables only: how many derivations stand on rows of lower rank
- *     rank         recursive tables only: when the row came, in batches (see fixpoint.ts)
+ *     rank         recursive tables only: when the row came, in batches (see evaluate.ts)
  *     next, prev   for each secondary index
  *
- * The *primary hash* finds a row by all its columns. It holds every record. It is a linear hash: when
- * it is full, some buckets are split at a time, so that no single insertion ever pays for a rehash; but
- * a transaction that touches much of the table, and is not sliced, hashes it anew in the order of memory.
+ * The *primary hash* finds a row by all its columns. It holds every record (see segments.ts).
  *
  * A *secondary index* finds the rows with given values in some columns. It holds the visible rows only:
  * a probe needs no look at `state`. Rows with equal values form a doubly linked group, whose first row
- * stands in the bucket (again a linear hash). In that first row `prev` is the complement of the next
- * group's first row in the same bucket, and it is negative in no other record. So adding and removing cost
- * the same, whatever the group's size.
+ * stands in the hash; there `prev` is 0. So adding and removing cost the same, whatever the group's size.
  *
- * Hashes only choose buckets. Rows and groups are told apart by comparing all their words.
+ * Hashes only choose places. Rows and groups are told apart by comparing all their words.
  *
  * VISIBLE says whether the row counts as present for whoever joins with the table now. Derivations
  * are counted at once, but a row changes from invisible to visible (or back) only at its table's turn:
@@ -31,82 +29,18 @@
  * log of the transaction with their state of before, which is also what a rollback needs.
  */
 
-export const CHUNK_BITS = 20;
-export const CHUNK = 1 << CHUNK_BITS;
-export const CHUNK_MASK = CHUNK - 1;
-/** Refs are positive 32-bit numbers. */
-export const MAX_CHUNKS = 1 << (31 - CHUNK_BITS);
-
 export const VISIBLE = 1;
 export const TOUCHED = 2;
 export const BATCH = 4;
 export const COUNT_SHIFT = 3;
 export const COUNT_ONE = 1 << COUNT_SHIFT;
 
-/** A list of numbers that grows by whole chunks. */
-export class IntList {
-  static readonly CHUNK = 1 << 14;
-  readonly chunks: Int32Array[] = [];
-  /** Words used in the last chunk. */
-  #last = 0;
-  length = 0;
-
-  push(v: number): void {
-    let chunk = this.chunks[this.chunks.length - 1];
-    if (chunk === undefined || this.#last === chunk.length) {
-      // The first chunk starts small: most lists stay so.
-      if (chunk !== undefined && chunk.length < IntList.CHUNK) {
-        const grown = new Int32Array(chunk.length * 4);
-        grown.set(chunk);
-        this.chunks[this.chunks.length - 1] = grown;
-        chunk = grown;
-      } else {
-        chunk = new Int32Array(chunk === undefined ? 16 : IntList.CHUNK);
-        this.chunks.push(chunk);
-        this.#last = 0;
-      }
-    }
-    chunk[this.#last++] = v;
-    this.length++;
-  }
-
-  /** Both in one chunk: capacities are even. */
-  push2(a: number, b: number): void {
-    const chunk = this.chunks[this.chunks.length - 1];
-    if (chunk === undefined || this.#last + 2 > chunk.length) {
-      this.push(a);
-      this.push(b);
-      return;
-    }
-    chunk[this.#last] = a;
-    chunk[this.#last + 1] = b;
-    this.#last += 2;
-    this.length += 2;
-  }
-
-  /** Words used in chunk `i`. */
-  used(i: number): number {
-    return i === this.chunks.length - 1 ? this.#last : this.chunks[i].length;
-  }
-
-  get(i: number): number {
-    return this.chunks.length === 1
-      ? this.chunks[0][i]
-      : this.chunks[Math.floor(i / IntList.CHUNK)][i % IntList.CHUNK];
-  }
-
-  clear(): void {
-    // Keep one chunk, so that small transactions allocate nothing.
-    this.chunks.length = Math.min(1, this.chunks.length);
-    this.#last = 0;
-    this.length = 0;
-  }
-
-  get bytes(): number {
-    let sum = 0;
-    for (const c of this.chunks) sum += c.byteLength;
-    return sum;
-  }
+/** Who keeps account of the memory of all tables. */
+export interface Memory {
+  /** Called before a chunk is allocated; throws when the engine's memory limit is reached. */
+  reserve(bytes: number): void;
+  /** Counts what is taken (negative: given back) where there must be no way to fail; the limit is held later. */
+  note(bytes: number): void;
 }
 
 /** Where the fields of a record are. */
@@ -116,6 +50,7 @@ export interface Layout {
   /** Columns of each secondary index. */
   readonly indexes: readonly (readonly number[])[];
   readonly state: number;
+  /** In a free record: the next one. */
   readonly link: number;
   readonly support: number;
   readonly rank: number;
@@ -132,15 +67,16 @@ export function layoutOf(
   indexes: readonly (readonly number[])[],
   key: readonly number[] = [],
 ): Layout {
-  const base = arity + 2 + (recursive ? 2 : 0);
+  // A free record needs a word for the link beside its state.
+  const base = Math.max(2, arity + 1 + (recursive ? 2 : 0));
   return {
     arity,
     recursive,
     indexes,
     state: arity,
-    link: arity + 1,
-    support: arity + 2,
-    rank: arity + 3,
+    link: arity === 0 ? 1 : 0,
+    support: arity + 1,
+    rank: arity + 2,
     stride: base + 2 * indexes.length,
     unique: key.length === 0 ? -1 : indexes.findIndex((c) => c.join() === key.join()),
     indexAt: (i) => base + 2 * i,
@@ -150,10 +86,9 @@ export function layoutOf(
 /** A secondary index as compiled rules use it. */
 export interface StoreIndex {
   readonly columns: readonly number[];
+  readonly hash: Segments;
   /** First row of the group with these values, 0 if there is none. The rest follow by `next`. */
   first(...values: number[]): number;
-  /** Reads what `first` will read first, so that it is in the cache then. The result means nothing. */
-  touch(...values: number[]): number;
 }
 
 /** What is generated for each table. Functions taking values take one code per column. */
@@ -164,33 +99,26 @@ export interface StoreCode {
   updAll(count: number, weight: number): void;
   /** The row's ref, visible or not; 0 if there is no record. */
   find(...values: number[]): number;
-  /** Reads ahead for `find` and `vis`; see `StoreIndex.touch`. */
-  touch(...values: number[]): number;
   /** The row's ref if it is visible, else 0. */
   vis(...values: number[]): number;
   /** The row's ref; creates a record without derivations if there is none. */
   make(...values: number[]): number;
   /** Input tables: lets `count` (at most Scratch.ROWS) rows, one after the other, be derived `present` times. */
   inputAll(rows: Int32Array, count: number, present: 0 | 1): void;
-  /** Makes a row visible and enters it into the indexes; `hide` is the reverse. */
-  show(ref: number): void;
-  hide(ref: number): void;
-  /** The same for many rows, one index after the other: the look-ups of one index overlap. */
-  showAll(refs: Int32Array, from: number, to: number): void;
-  hideAll(refs: Int32Array, from: number, to: number): void;
+  /** Makes rows visible and enters them into the indexes, at most Scratch.ROWS; `hideAll` is the reverse. */
+  showAll(refs: Int32Array, from: number, count: number): void;
+  hideAll(refs: Int32Array, from: number, count: number): void;
   /** Sorts the rows of the log that are present now (by count, or else by visibility) and were not, or the reverse: chunk `h` of the log. */
   changed(byCount: boolean, came: IntList, went: IntList, h: number): void;
+  /** Writes the columns of `count` rows to `codes` from word `at` on. */
+  copy(refs: Int32Array, count: number, codes: Int32Array, at: number): void;
   /** Ends the transaction for the rows in chunk `h` of the log: releases those that are absent. */
   settle(h: number): void;
   /** Gives the record of a row back. */
   release(ref: number): void;
+  /** The primary hash. */
+  readonly hash: Segments;
   readonly indexes: readonly StoreIndex[];
-  /** Buckets in all hashes, for the accounting of memory. */
-  bucketBytes(): number;
-  /** Forgets everything; the caller clears the chunks. */
-  reset(): void;
-  /** Records in use. */
-  size(): number;
 }
 
 /**
@@ -206,12 +134,19 @@ export class Scratch {
   readonly rows = new Int32Array(Scratch.ROWS * 66);
   readonly hashes = new Int32Array(Scratch.ROWS);
   readonly refs = new Int32Array(Scratch.ROWS);
+  readonly #stages: Int32Array[] = [];
   /** Where the reads ahead leave a result, so that they are not optimised away. */
   sink = 0;
-  /** Whether a hash may be made anew in one go when that is faster; a sliced transaction may not pause. */
-  bulk = true;
-  /** How many times as much work as was done is the work at hand, as far as known: what hashes grow by. */
-  ahead = 2;
+  /** For `Segments`. */
+  readonly segment = new Int32Array(SEGMENT_WORDS);
+
+  /** Where the n-th stage of a rule gathers up to ROWS rows of what it goes on with, each of `width` words. */
+  stage(n: number, width: number): Int32Array {
+    const known = this.#stages[n];
+    if (known !== undefined && known.length >= Scratch.ROWS * width) return known;
+    this.#stages[n] = new Int32Array(Scratch.ROWS * width);
+    return this.#stages[n];
+  }
 }
 
 /** What generated code shares with the rest. */
@@ -233,8 +168,7 @@ export interface StoreState {
   /** Where in the last chunk the next new record goes, and the last place where one fits. */
   top: number;
   limit: number;
-  /** Called before a chunk is allocated; throws when the engine's memory limit is reached. */
-  reserve(bytes: number): void;
+  readonly memory: Memory;
   /** Throws: the table has as many chunks as refs can name. */
   full(): never;
   /** Throws: a row has more derivations than can be counted, or (negative weight) lost more than it had. */

@@ -37,7 +37,7 @@ class Pool<T> {
   #free: number[] = [];
   bytes = 0;
 
-  intern(key: PoolEntryKey['key'], make: () => T): number {
+  intern(key: PoolEntryKey['key'], value: T): number {
     const known = this.ids.get(key);
     if (known !== undefined) return known;
     const id = this.#free.pop() ?? this.values.length;
@@ -46,7 +46,7 @@ class Pool<T> {
         remedy: 'let rows share values, or name things by int',
       });
     this.ids.set(key, id);
-    this.values[id] = make();
+    this.values[id] = value;
     this.#keys[id] = key;
     this.bytes += sizeOf(key);
     return id;
@@ -153,7 +153,7 @@ export class Values {
   /** Int to code; the caller has made sure that it is a safe integer. */
   readonly codeOfInt = (n: number): number => {
     if (n >= -INT_INLINE && n < INT_INLINE) return n | 0;
-    return INT_INLINE + this.#ints.intern(n, () => n);
+    return INT_INLINE + this.#ints.intern(n, n);
   };
 
   get bytes(): number {
@@ -311,7 +311,7 @@ export class Values {
       type,
       encode: (v) => {
         const key = check(v);
-        return pool.ids.get(key) ?? pool.intern(key, () => key);
+        return pool.intern(key, key);
       },
       find: (v) => pool.ids.get(check(v)) ?? NO_CODE,
       decode: (c) => pool.values[c]!,
@@ -347,7 +347,7 @@ export class Values {
       type,
       encode: (v) => {
         const key = keyOf(v);
-        return pool.ids.get(key) ?? pool.intern(key, () => v);
+        return pool.intern(key, v);
       },
       find: (v) => pool.ids.get(keyOf(v)) ?? NO_CODE,
       decode: (c) => pool.values[c]!,
@@ -374,7 +374,7 @@ export class Values {
       return Int32Array.from(new Set([...codes].sort(inner.compare)));
     };
     // Equal lists have equal lists of codes, and different ones different: the text of the codes is exact.
-    const intern = (codes: Int32Array): number => pool.intern(codes.join(), () => codes);
+    const intern = (codes: Int32Array): number => pool.intern(codes.join(), codes);
     const over = (
       values: readonly (Int32Array | undefined)[],
       of: Pick<Codec, 'decode' | 'compare'>,
@@ -407,6 +407,6 @@ export class Values {
 
   /** The code of a list or set whose elements are codes already, in order. */
   codeOfList(type: TypeName, codes: Int32Array): number {
-    return this.#listPool(type).intern(codes.join(), () => codes);
+    return this.#listPool(type).intern(codes.join(), codes);
   }
 }
