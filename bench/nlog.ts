@@ -5,7 +5,11 @@
  *
  *     npm run bench -- nlog [--json] [--small]
  *
- * --small leaves out (b) at 100%, which takes about 3 GB. The library is installed into a temporary folder.
+ * --small leaves out (b) at 100%, which takes about 3 GB. The library is no dependency of this package: it is
+ * installed by npm into a temporary folder (without scripts), and left out with a message if that fails.
+ *
+ * `read ns` is the time of one random read of memory on the machine, taken after each measurement: look-ups are
+ * what joins are made of, so rates of different machines, or of a machine that is busy, compare by it.
  */
 import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -98,6 +102,8 @@ table(
     '-10 ms',
     'p99',
     'rows touched',
+    '',
+    'read ns',
   ],
   ours.map((m) => [
     m.workload,
@@ -115,7 +121,9 @@ table(
     text(m.add.p99Ms, 2),
     text(m.remove.medianMs, 2),
     text(m.remove.p99Ms, 2),
-    text(m.add.rowsTouched),
+    `+${text(m.add.rowsTouched)}`,
+    `-${text(m.remove.rowsTouched)}`,
+    text(m.readNs),
   ]),
 );
 for (const m of ours.filter((o) => o.workload === 'tunnels'))
