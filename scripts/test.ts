@@ -20,7 +20,8 @@ const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 process.chdir(root);
 const UNIT = ['src/**/*.test.ts', 'scripts/**/*.test.ts'];
 const SYSTEM = ['test/**/*.test.ts'];
-const FILE_TIMEOUT_MS = 240_000;
+const FILE_TIMEOUT_MS = 600_000;
+const SEED = join(root, 'scripts/seed.ts');
 
 interface Outcome {
   passed: number;
@@ -37,7 +38,7 @@ function expand(argument: string): string[] {
 async function runFiles(files: string[], concurrency: number): Promise<Outcome> {
   const outcome: Outcome = { passed: 0, failed: 0, skipped: [] };
   if (files.length === 0) return outcome;
-  const stream = run({ files, concurrency, timeout: FILE_TIMEOUT_MS });
+  const stream = run({ files, concurrency, timeout: FILE_TIMEOUT_MS, execArgv: ['--import', SEED] });
   stream.on('test:pass', (event) => {
     if (event.skip !== undefined && event.skip !== false) {
       outcome.skipped.push({
