@@ -154,6 +154,11 @@ export class TunnelPorts {
     return this.#shared.values();
   }
 
+  /** Those on one datapath port. */
+  on(dpPort: number): OfPort[] {
+    return this.list().filter((port) => port.dpPort === dpPort);
+  }
+
   /** In order of precedence. */
   list(): OfPort[] {
     return this.#kinds.flatMap((ports) => [...ports.values()]);
