@@ -30,9 +30,9 @@ import { Counters } from '../userspace/counters.ts';
 import { monotonic } from '../userspace/forwarder.ts';
 import { DEFAULT_MAX_FLOWS, DEFAULT_MAX_MASKS, userspaceFeatures } from '../userspace/in-process.ts';
 import { LOCAL_PORT } from '../userspace/port-numbers.ts';
-import { actionProgram } from './action-program.ts';
 import { ActionSlots, Cookies } from './action-slots.ts';
 import { encodeActions } from './encode-actions.ts';
+import { FixedPrograms } from './fixed-programs.ts';
 import { KernelCounters } from './kernel-counters.ts';
 import { KernelPorts } from './kernel-ports.ts';
 import * as L from './layout.ts';
@@ -42,7 +42,6 @@ import { createHash, type EntryHash, type HashSpec, MaskTables } from './mask-ta
 import { restoreOffload } from './offload.ts';
 import { Pins } from './pins.ts';
 import { Predecessor } from './predecessor.ts';
-import { encapProgram } from './tunnel-encap.ts';
 import { upcallFunction } from './upcall.ts';
 import { UpcallPump } from './upcall-pump.ts';
 import { UpcallReader } from './upcall-record.ts';
@@ -145,6 +144,7 @@ class Kernel implements KernelDatapath {
   readonly #slots: ActionSlots;
   readonly #masks: MaskTables;
   readonly #ports: KernelPorts;
+  readonly #fixed: FixedPrograms;
   readonly #sender: PacketSender;
   readonly #pump: UpcallPump;
   readonly #epoll = new EpollSet();
@@ -237,21 +237,12 @@ class Kernel implements KernelDatapath {
     });
     for (const ring of this.#maps.rings) this.#epoll.add(ring.fd);
     this.#ports.numbers.add({ port: LOCAL_PORT, name: this.name, type: 'internal' });
-    const act = Program.load({
-      kind: 'classifier',
-      name: 'weft_act',
-      describe: true,
-      code: actionProgram({ maps: this.#maps, upcall: upcallFunction(this.#maps) }),
+    this.#fixed = new FixedPrograms({
+      maps: this.#maps,
+      pins: this.#pins,
+      log: this.#log,
+      there: (work) => (netns === undefined ? work() : inNetns(netns, work)),
     });
-    this.#maps.programs.set(L.PROGRAM_ACT, act.fd);
-    act.close();
-    const encap = Program.load({
-      kind: 'classifier',
-      name: 'weft_encap',
-      code: encapProgram({ maps: this.#maps, upcall: upcallFunction(this.#maps) }),
-    });
-    this.#maps.programs.set(L.PROGRAM_ENCAP, encap.fd);
-    encap.close();
     this.#program();
     this.#pump = new UpcallPump({
       rings: this.#maps.rings,
@@ -403,6 +394,7 @@ class Kernel implements KernelDatapath {
         return number;
       },
       isTunnel: (port) => this.#ports.isTunnel(port),
+      branches: this.#fixed.branches,
     });
     this.#programOf[slot] = -1;
     if (encoded.kind === 'program') {
@@ -686,6 +678,8 @@ class Kernel implements KernelDatapath {
     await this.#pump.close();
     if (this.#leaving) await this.#ports.leave();
     else await this.#ports.close();
+    if (this.#leaving) this.#fixed.leave();
+    else this.#fixed.close();
     this.#predecessor?.close();
     if (this.#leaving) this.#pins?.close();
     else {
