@@ -146,8 +146,12 @@ export class TunnelPorts {
       );
       if (found !== undefined) return found;
     }
-    this.#log.warn(() => `receive tunnel port not found (${formatFlow(key)})`);
     return null;
+  }
+
+  /** Says that nobody takes a packet which came. */
+  complain(key: Flow): void {
+    this.#log.warn(() => `receive tunnel port not found (${formatFlow(key)})`);
   }
 
   shared(): IterableIterator<SharedPort> {
