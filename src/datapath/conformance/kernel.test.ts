@@ -100,4 +100,7 @@ function harness(options: HarnessOptions = {}): Harness {
 }
 
 conformanceSuite('kernel', harness, skip);
-differentialSuite('kernel', harness, { scenarios: 12, steps: 40, seed: 2000 }, skip);
+// WEFT_DIFFERENTIAL=N runs as many scenarios, WEFT_DIFFERENTIAL_SEED=N others.
+const scenarios = Number(process.env.WEFT_DIFFERENTIAL ?? 12);
+const seed = Number(process.env.WEFT_DIFFERENTIAL_SEED ?? 2000);
+differentialSuite('kernel', harness, { scenarios, steps: 40, seed }, skip);
