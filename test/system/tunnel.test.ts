@@ -319,17 +319,3 @@ withStock('a Geneve option is a field on both sides', async (hosts) => {
   await ours.ofctl('del-flows', 'br0');
   await ours.ofctl('del-tlv-map', 'br0');
 });
-
-withStock('BFD over a tunnel tells each side that the other is there, and that it is gone', async (hosts) => {
-  await join(hosts, 'geneve', 4, 'key=5');
-  const { ours, theirs } = hosts;
-  for (const host of [ours, theirs]) {
-    await host.vsctl('set', 'interface', 't0', 'bfd:enable=true', 'bfd:min_rx=200', 'bfd:min_tx=200');
-  }
-  const state = async (host: SwitchHost): Promise<string> =>
-    (await host.vsctl('--if-exists', 'get', 'interface', 't0', 'bfd_status:state')).trim();
-  for (const host of [ours, theirs])
-    await until('the session is up', async () => (await state(host)) === 'up');
-  await theirs.vsctl('del-port', 't0');
-  await until('the session is down', async () => (await state(ours)) === 'down');
-});
