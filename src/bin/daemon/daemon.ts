@@ -47,6 +47,9 @@ export interface DaemonDefinition {
   start(daemon: Daemon): Promise<void>;
 }
 
+/** Work at the end of a daemon, which `signal` ends, or else a command. */
+export type Cleanup = (signal: NodeJS.Signals | undefined) => void | Promise<void>;
+
 /** What a running daemon has at hand. */
 export interface Daemon {
   readonly program: string;
@@ -65,7 +68,7 @@ export interface Daemon {
   /** Has `reporter` asked by `memory/show` and by the periodic line about memory. */
   reportUsage(reporter: UsageReporter): void;
   /** Has `cleanup` run when the daemon ends; the last registered runs first. */
-  onExit(cleanup: () => void | Promise<void>): void;
+  onExit(cleanup: Cleanup): void;
   /** Ends the daemon after the replies that are under way have left. Safe to call more than once. */
   exit(code?: number): void;
 }
@@ -91,7 +94,7 @@ class RunningDaemon implements Daemon {
   readonly commands: Commands;
   readonly args: ParsedArguments;
   private readonly memory: MemoryMonitor;
-  private readonly cleanups: (() => void | Promise<void>)[] = [];
+  private readonly cleanups: Cleanup[] = [];
   /** Removed however the process ends. */
   private readonly files: string[] = [];
   private unixctl: UnixctlServer | undefined;
@@ -143,7 +146,7 @@ class RunningDaemon implements Daemon {
     this.memory.add(reporter);
   }
 
-  onExit(cleanup: () => void | Promise<void>): void {
+  onExit(cleanup: Cleanup): void {
     this.cleanups.push(cleanup);
   }
 
@@ -237,18 +240,18 @@ class RunningDaemon implements Daemon {
   }
 
   /** Runs the clean-ups once, in bounded time. */
-  private async end(): Promise<void> {
+  private async end(signal?: NodeJS.Signals): Promise<void> {
     if (this.ending) return;
     this.ending = true;
     const late = new Promise<void>((done) => setTimeout(done, EXIT_GRACE_MS).unref());
-    await Promise.race([this.cleanUp(), late]);
+    await Promise.race([this.cleanUp(signal), late]);
     this.removeFiles();
   }
 
-  private async cleanUp(): Promise<void> {
+  private async cleanUp(signal: NodeJS.Signals | undefined): Promise<void> {
     for (const cleanup of this.cleanups.reverse()) {
       try {
-        await cleanup();
+        await cleanup(signal);
       } catch (error) {
         this.log
           .module('daemon')
@@ -269,7 +272,7 @@ class RunningDaemon implements Daemon {
           process.kill(process.pid, signal);
         };
         if (this.ending) die();
-        else void this.end().finally(die);
+        else void this.end(signal).finally(die);
       });
     }
     process.on('exit', () => this.removeFiles());

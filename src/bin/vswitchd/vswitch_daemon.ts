@@ -66,8 +66,15 @@ async function start(daemon: Daemon): Promise<void> {
   await startSwitch(daemon, transports.connector(remote));
 }
 
-/** Runs the switch of the database that `connector` reaches, as a part of `daemon`. */
-export async function startSwitch(daemon: Daemon, connector: Connector): Promise<void> {
+/**
+ * Runs the switch of the database that `connector` reaches, as a part of `daemon`. Ended by `cleanUpOn` it takes along all
+ * that it has made, as `exit --cleanup` has it do.
+ */
+export async function startSwitch(
+  daemon: Daemon,
+  connector: Connector,
+  cleanUpOn?: NodeJS.Signals,
+): Promise<void> {
   const { clock, log } = daemon;
   const client = new OvsdbClient({ schema: openVSwitchSchema, connector, clock, log });
   const dummy = daemon.has('enable-dummy')
@@ -125,8 +132,8 @@ export async function startSwitch(daemon: Daemon, connector: Connector): Promise
     for (const { datapath } of vswitch.backers()) await datapath.flush();
     await new Promise<void>((resolve) => setImmediate(() => setImmediate(resolve)));
   });
-  daemon.onExit(async () => {
-    await vswitch.close(cleanup);
+  daemon.onExit(async (signal) => {
+    await vswitch.close(cleanup || (signal !== undefined && signal === cleanUpOn));
     client.close();
     await datapaths.close();
   });

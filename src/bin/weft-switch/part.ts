@@ -2,7 +2,7 @@ import type { Coverage } from '../../base/coverage.ts';
 import { WeftError } from '../../base/errors.ts';
 import type { UsageReporter } from '../../base/usage.ts';
 import type { DaemonClock } from '../daemon/clock.ts';
-import type { Daemon } from '../daemon/daemon.ts';
+import type { Cleanup, Daemon } from '../daemon/daemon.ts';
 import type { Directories } from '../daemon/dirs.ts';
 import type { ParsedArguments } from '../daemon/options.ts';
 import { Commands } from '../daemon/unixctl.ts';
@@ -71,7 +71,7 @@ export class DaemonPart implements Daemon {
     this.#whole.reportUsage(reporter);
   }
 
-  onExit(cleanup: () => void | Promise<void>): void {
+  onExit(cleanup: Cleanup): void {
     this.#whole.onExit(cleanup);
   }
 

@@ -97,6 +97,8 @@ async function start(daemon: Daemon): Promise<void> {
   await startSwitch(
     daemon,
     directConnector((channel) => void main.server.accept(channel, { name: 'the switch' })),
+    // Ctrl-C.
+    daemon.has('detach') ? undefined : 'SIGINT',
   );
   log.info(`ready: database ${path}, at unix:${socket}`);
   const tools = dirs.run === '/var/run/openvswitch' ? '' : `OVS_RUNDIR=${dirs.run} `;
@@ -110,8 +112,14 @@ export const daemon: DaemonDefinition = {
   usage: (dirs) => `usage: weft switch [OPTIONS] [DATABASE]
 
 One host's virtual switch: database server, OpenFlow switch and datapath in one process, for the tools of
-Open vSwitch. Runs until SIGTERM or Ctrl-C; --detach puts it into the background. DATABASE is made if it is
-not there (default: ${dirs.db}/conf.db).
+Open vSwitch. DATABASE is made if it is not there (default: ${dirs.db}/conf.db).
+
+Bridges with datapath_type=system (the default) forward in the kernel where that can be, else in user space, as those with
+datapath_type=netdev do; the log says which, and so does "ovs-appctl weft/forwarding".
+
+Runs until a signal; --detach puts it into the background. After SIGTERM the kernel goes on forwarding what it knows, and
+the next start takes over. Ctrl-C in the foreground, and "ovs-appctl exit --cleanup", take along what the switch has
+made in the kernel: devices, programs, and what is pinned.
 `,
   modules: STOCK_MODULES,
   start,
