@@ -2,7 +2,7 @@
  * Network namespaces. A descriptor (packet socket, tap, netlink) belongs for ever to the namespace in which
  * it was opened; so a process serves devices of many namespaces by going in, opening, and coming back.
  */
-import { closeSync, mkdirSync, openSync, rmSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, rmSync, statfsSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { WeftError } from '../base/errors.ts';
 import { check, fn } from './libc.ts';
@@ -10,11 +10,26 @@ import { check, fn } from './libc.ts';
 const setnsC = fn<[number, number], number>('int setns(int, int)');
 const unshareC = fn<[number], number>('int unshare(int)');
 const CLONE_NEWNET = 0x4000_0000;
-const OWN = '/proc/thread-self/ns/net';
+/** The namespace that the thread is in. */
+export const OWN_NAMESPACE = '/proc/thread-self/ns/net';
 
 /** Where `ip netns` keeps the namespace `name`; a path is taken as it stands. */
 export function netnsPath(name: string): string {
   return name.includes('/') ? name : `/run/netns/${name}`;
+}
+
+/** Magic number of the file system of namespaces (statfs(2)). */
+const NSFS_MAGIC = 0x6e73_6673;
+
+/** The inode number of the namespace `name`, which is its own as long as it lives; null: there is none. */
+export function namespaceNumber(name: string): number | null {
+  const path = netnsPath(name);
+  try {
+    // Without its mount the file is one of the directory's file system, whose numbers mean nothing here.
+    return statfsSync(path).type === NSFS_MAGIC ? statSync(path).ino : null;
+  } catch {
+    return null;
+  }
 }
 
 function openNamespace(path: string): number {
@@ -38,7 +53,7 @@ function openNamespace(path: string): number {
  * outside.
  */
 export function inNetns<T>(name: string, work: () => T): T {
-  const home = openNamespace(OWN);
+  const home = openNamespace(OWN_NAMESPACE);
   try {
     const there = openNamespace(netnsPath(name));
     try {
@@ -59,7 +74,7 @@ export function inNetns<T>(name: string, work: () => T): T {
 
 /** Runs `work` in a new, empty network namespace, which disappears when nothing holds it any more. */
 export function inNewNetns<T>(work: () => T): T {
-  const home = openNamespace(OWN);
+  const home = openNamespace(OWN_NAMESPACE);
   try {
     check(unshareC(CLONE_NEWNET), 'unshare(CLONE_NEWNET)', 'making a network namespace takes root');
     try {
@@ -89,7 +104,11 @@ export function createNetns(name: string): void {
   closeSync(openSync(path, 'wx', 0o444));
   try {
     inNewNetns(() => {
-      check(mountC(OWN, path, 'none', MS_BIND, null), `mount ${path}`, 'mounting takes root (CAP_SYS_ADMIN)');
+      check(
+        mountC(OWN_NAMESPACE, path, 'none', MS_BIND, null),
+        `mount ${path}`,
+        'mounting takes root (CAP_SYS_ADMIN)',
+      );
     });
   } catch (error) {
     rmSync(path, { force: true });

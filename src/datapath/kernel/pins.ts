@@ -1,4 +1,4 @@
-import { mkdirSync, readdirSync, rmdirSync, statSync, unlinkSync } from 'node:fs';
+import { closeSync, mkdirSync, rmdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { bytes, u32 } from '../../ebpf/codec.ts';
 import { BpfLink } from '../../ebpf/link.ts';
@@ -6,6 +6,15 @@ import { BpfMap } from '../../ebpf/map.ts';
 import { FLOW_WORDS, type Flow } from '../../flow/layout.ts';
 import { isBpfFs, mountBpfFs } from '../../sys/bpf-fs.ts';
 import * as L from './layout.ts';
+import {
+  directoryFor,
+  LINKS,
+  readNames,
+  removeFile,
+  removeFiles,
+  removeLeftOvers,
+  takeDirectory,
+} from './pin-directory.ts';
 
 /*
  * How a datapath goes on without its process, and how the next process takes over.
@@ -16,13 +25,11 @@ import * as L from './layout.ts';
  *
  *     DIRECTORY/links/IFINDEX     the link of the port on that device
  *     DIRECTORY/GENERATION/       maps of one process: ports, flows, port-stats, counters, programs,
- *                                 masks, mask-N; branches, the link at the loopback device
+ *                                 masks, mask-N
  *
  * A generation is removed when the next one has taken over.
  */
 
-/** Version of what is kept; part of the directory's name, so that one process never reads another's meaning. */
-const LAYOUT = 1;
 /** Masks that one generation can have pinned at a time: those of a program, and those that are just being replaced. */
 const MAX_PINNED_MASKS = 1024;
 
@@ -42,11 +49,15 @@ export class Pins {
   readonly directory: string;
   readonly generation: number;
   readonly #masks: BpfMap<number, Uint8Array>;
+  /** Locks the directory. */
+  readonly #lock: number;
+  #removed = false;
 
-  private constructor(directory: string, generation: number) {
+  private constructor(directory: string, lock: number) {
     this.directory = directory;
-    this.generation = generation;
-    mkdirSync(join(directory, 'links'), { recursive: true, mode: 0o700 });
+    this.#lock = lock;
+    this.generation = Math.max(0, ...generations(directory)) + 1;
+    mkdirSync(join(directory, LINKS), { recursive: true, mode: 0o700 });
     mkdirSync(this.#own(), { mode: 0o700 });
     this.#masks = BpfMap.create({
       kind: 'hash',
@@ -61,14 +72,21 @@ export class Pins {
 
   /**
    * Opens the directory of the datapath `name` of the thread's network namespace, below `root`, a directory of a bpf file
-   * system; one is mounted there if it is the usual place and has none.
-   * @throws WeftError, SystemError where there can be no bpf file system
+   * system; one is mounted there if it is the usual place and has none. Removes what is left over from namespaces that
+   * are gone.
+   * @throws WeftError `pins-busy`; WeftError, SystemError where there can be no bpf file system
    */
   static open(root: string, name: string): Pins {
     if (!isBpfFs(root)) mountBpfFs(root);
-    const namespace = statSync('/proc/thread-self/ns/net').ino;
-    const directory = join(root, `weft${LAYOUT}-${name}-${namespace}`);
-    return new Pins(directory, Math.max(0, ...generations(directory)) + 1);
+    removeLeftOvers(root);
+    const directory = directoryFor(root, name);
+    const lock = takeDirectory(directory);
+    try {
+      return new Pins(directory, lock);
+    } catch (error) {
+      closeSync(lock);
+      throw error;
+    }
   }
 
   #own(name = ''): string {
@@ -83,11 +101,6 @@ export class Pins {
     maps.programs.pin(this.#own('programs'));
   }
 
-  /** Keeps the link by which copies of packets run, for as long as this generation forwards. */
-  pinBranches(link: BpfLink): void {
-    link.pin(this.#own('branches'));
-  }
-
   /** Keeps a mask's hash under a number that no other has. */
   addMask(number: number, mask: Flow, hash: { pin(path: string): void }): void {
     hash.pin(this.#own(`mask-${number}`));
@@ -95,18 +108,19 @@ export class Pins {
   }
 
   removeMask(number: number): void {
+    if (this.#removed) return;
     this.#masks.delete(number);
     removeFile(this.#own(`mask-${number}`));
   }
 
   linkPath(ifindex: number): string {
-    return join(this.directory, 'links', String(ifindex));
+    return join(this.directory, LINKS, String(ifindex));
   }
 
   /** The link that an earlier process left on a device, if it is still there. */
   openLink(ifindex: number): BpfLink | null {
     const path = this.linkPath(ifindex);
-    if (!readNames(join(this.directory, 'links')).includes(String(ifindex))) return null;
+    if (!readNames(join(this.directory, LINKS)).includes(String(ifindex))) return null;
     const link = BpfLink.open(path);
     if (link.attached && link.ifindex === ifindex) return link;
     link.close();
@@ -116,7 +130,7 @@ export class Pins {
 
   /** Devices with a link. */
   links(): number[] {
-    return readNames(join(this.directory, 'links')).map(Number);
+    return readNames(join(this.directory, LINKS)).map(Number);
   }
 
   removeLink(ifindex: number): void {
@@ -131,21 +145,23 @@ export class Pins {
 
   /** Removes all earlier generations. */
   forgetPredecessors(): void {
-    for (const n of generations(this.directory)) if (n < this.generation) removeGeneration(this.directory, n);
+    for (const n of generations(this.directory))
+      if (n < this.generation) removeFiles(join(this.directory, String(n)));
   }
 
   /** Closes what it has open; what is pinned stays. */
   close(): void {
     this.#masks.close();
+    closeSync(this.#lock);
   }
 
   /** Closes, and removes all that is pinned: links end, unless somebody has them open. */
   remove(): void {
-    this.close();
-    for (const n of generations(this.directory)) removeGeneration(this.directory, n);
-    for (const ifindex of this.links()) this.removeLink(ifindex);
-    rmdirSync(join(this.directory, 'links'));
+    this.#removed = true;
+    for (const n of generations(this.directory)) removeFiles(join(this.directory, String(n)));
+    removeFiles(join(this.directory, LINKS));
     rmdirSync(this.directory);
+    this.close();
   }
 }
 
@@ -153,29 +169,6 @@ function generations(directory: string): number[] {
   return readNames(directory)
     .map(Number)
     .filter((n) => Number.isInteger(n));
-}
-
-function removeGeneration(directory: string, n: number): void {
-  const path = join(directory, String(n));
-  for (const name of readNames(path)) removeFile(join(path, name));
-  rmdirSync(path);
-}
-
-function readNames(directory: string): string[] {
-  try {
-    return readdirSync(directory);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
-    throw error;
-  }
-}
-
-function removeFile(path: string): void {
-  try {
-    unlinkSync(path);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
-  }
 }
 
 /** A port of an earlier process. */

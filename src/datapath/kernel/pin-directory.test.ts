@@ -1,0 +1,156 @@
+/** What switches leave pinned, over a bpf file system of the test's own. */
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { mkdirSync, mkdtempSync, readdirSync, rmdirSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { nullLogger } from '../../base/log.ts';
+import { needsRoot } from '../../ebpf/testing/programs.ts';
+import { mountBpfFs, unmountBpfFs } from '../../sys/bpf-fs.ts';
+import { Links } from '../../sys/netlink/link.ts';
+import { NetlinkSocket } from '../../sys/netlink/socket.ts';
+import { createNetns, inNetns, namespaceNumber, netnsPath, removeNetns } from '../../sys/netns.ts';
+import { createKernelDatapath, type KernelDatapath } from './kernel-datapath.ts';
+import { removeLeftOvers, removePinsOf } from './pin-directory.ts';
+
+const clock = { now: () => performance.now(), wall: () => 0, after: () => ({ cancel() {} }) };
+const TRIES = 500;
+
+class World {
+  readonly root = mkdtempSync(join(tmpdir(), 'weft-bpf-'));
+  readonly netns = `weft${randomBytes(3).toString('hex')}-pins`;
+
+  constructor() {
+    mountBpfFs(this.root);
+    createNetns(this.netns);
+    inNetns(this.netns, () => {
+      const netlink = new NetlinkSocket();
+      new Links(netlink).createVeth('weft0', 'weft1', { up: true }, { up: true });
+      netlink.close();
+    });
+  }
+
+  /** A datapath with one port, at the device of the namespace. */
+  open(): KernelDatapath {
+    const datapath = createKernelDatapath({
+      clock,
+      random: Math.random,
+      log: nullLogger,
+      rings: 1,
+      ringBytes: 4096,
+      maxFlows: 64,
+      netns: netnsPath(this.netns),
+      pinRoot: this.root,
+    });
+    datapath.portAdd({ name: 'weft0', type: 'system' });
+    datapath.takeOver?.(() => null);
+    return datapath;
+  }
+
+  get number(): number {
+    return namespaceNumber(this.netns) ?? assert.fail('the namespace is gone');
+  }
+
+  /** What is pinned; the kernel has two files of its own in every bpf file system. */
+  get directories(): string[] {
+    return readdirSync(this.root).filter((name) => !name.endsWith('.debug'));
+  }
+
+  close(): void {
+    removeNetns(this.netns);
+    unmountBpfFs(this.root);
+    rmdirSync(this.root);
+  }
+}
+
+const withWorld = (work: (world: World) => Promise<void>) => async (): Promise<void> => {
+  const world = new World();
+  try {
+    await work(world);
+  } finally {
+    world.close();
+  }
+};
+
+test(
+  'what is pinned for a namespace is removed when that is gone, and not before',
+  { skip: needsRoot },
+  withWorld(async (world) => {
+    const datapath = world.open();
+    assert.equal(world.directories.length, 1);
+    await datapath.leave?.();
+    assert.deepEqual(removeLeftOvers(world.root), []);
+    assert.equal(world.directories.length, 1);
+    removeNetns(world.netns);
+    // Its devices go when the kernel gets round to it.
+    let removed: string[] = [];
+    for (let tries = 0; removed.length === 0 && tries < TRIES; tries++) {
+      removed = removeLeftOvers(world.root);
+      await sleep(10);
+    }
+    assert.equal(removed.length, 1);
+    assert.deepEqual(world.directories, []);
+  }),
+);
+
+test(
+  'a process that lives keeps its directory, whatever became of its ports',
+  { skip: needsRoot },
+  withWorld(async (world) => {
+    const datapath = world.open();
+    try {
+      inNetns(world.netns, () => {
+        const netlink = new NetlinkSocket();
+        const links = new Links(netlink);
+        links.remove(links.get('weft0')!.ifindex);
+        netlink.close();
+      });
+      assert.deepEqual(removeLeftOvers(world.root), []);
+      assert.deepEqual(removePinsOf(world.root, world.number), []);
+      assert.equal(world.directories.length, 1);
+    } finally {
+      await datapath.close();
+    }
+    assert.deepEqual(world.directories, []);
+  }),
+);
+
+test(
+  'two processes do not share a directory: the second pins nothing, and leaves the first in peace',
+  { skip: needsRoot },
+  withWorld(async (world) => {
+    const first = world.open();
+    const second = createKernelDatapath({
+      clock,
+      random: Math.random,
+      log: nullLogger,
+      rings: 1,
+      ringBytes: 4096,
+      maxFlows: 64,
+      netns: netnsPath(world.netns),
+      pinRoot: world.root,
+    });
+    await second.close();
+    assert.equal(world.directories.length, 1);
+    await first.leave?.();
+    const third = world.open();
+    await third.close();
+    assert.deepEqual(world.directories, []);
+  }),
+);
+
+test(
+  'the pins of one namespace go, those of others and strange files stay',
+  { skip: needsRoot },
+  withWorld(async (world) => {
+    const datapath = world.open();
+    await datapath.leave?.();
+    mkdirSync(join(world.root, 'weft1-ovs-system-1'));
+    mkdirSync(join(world.root, 'blue'));
+    assert.equal(removePinsOf(world.root, world.number).length, 1);
+    assert.deepEqual(world.directories.sort(), ['blue', 'weft1-ovs-system-1']);
+    assert.deepEqual(removeLeftOvers(world.root), []);
+  }),
+);
