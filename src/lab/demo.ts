@@ -123,7 +123,9 @@ class Demo {
     await Promise.all(plans.map(([host, plan]) => this.#switch(host).addBridge(plan)));
     for (const host of HOSTS) {
       const forwarding = await this.#switch(host).appctl('weft/forwarding');
-      this.#report.write(`  ${host.name} forwards ${forwarding.replace(/^\S+: /, '')}`);
+      // "TYPE@NAME: in the kernel, by eBPF", and how much came up.
+      const [first] = forwarding.split('\n');
+      this.#report.write(`  ${host.name} forwards ${first.slice(first.indexOf(' ') + 1)}\n`);
     }
   }
 

@@ -1,11 +1,13 @@
 /**
  * What a lab has made, written down before it is made, so that the next lab can clean up after one that was
  * killed: its namespaces by name, its processes by number and start time. Nothing that is not written
- * down here is ever touched.
+ * down here is ever touched, but what is pinned for one of these namespaces.
  */
 import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { removeNetns } from '../sys/netns.ts';
+import { removePinsOf } from '../datapath/kernel/pin-directory.ts';
+import { BPF_FS } from '../sys/bpf-fs.ts';
+import { namespaceNumber, removeNetns } from '../sys/netns.ts';
 
 /** A process; a number alone may belong to another one by now. */
 export interface ProcessId {
@@ -122,10 +124,14 @@ export function readRecords(labs = LAB_DIRECTORY): LabRecord[] {
   return records.sort((a, b) => Number(a.owner.started) - Number(b.owner.started));
 }
 
-/** Removes all that a lab made. */
-export function removeLab(record: LabRecord, labs = LAB_DIRECTORY): void {
+/** Removes all that a lab made, and what its switches left pinned. */
+export function removeLab(record: LabRecord, labs = LAB_DIRECTORY, pinRoot = BPF_FS): void {
   killAll(record.processes);
-  for (const name of record.namespaces) removeNetns(name);
+  for (const name of record.namespaces) {
+    const number = namespaceNumber(name);
+    if (number !== null) removePinsOf(pinRoot, number);
+    removeNetns(name);
+  }
   rmSync(directoryOf(record.id, labs), { recursive: true, force: true });
 }
 

@@ -1,7 +1,7 @@
 /** What a newcomer runs: `npm start`. */
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
-import { readdirSync } from 'node:fs';
+import { readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'node:test';
 import { ROOT, until } from './host.ts';
@@ -20,15 +20,17 @@ const namespaces = (id: string): string[] => {
 /** The name of the lab that a report is of. */
 const labOf = (report: string): string => /== Lab (weft[0-9a-f]+)/.exec(report)?.[1] ?? assert.fail(report);
 
-/** Starts the demonstration and waits until it stays up. */
+/** Starts the demonstration and waits until it stays up, however long that takes. */
 async function standing(): Promise<{ child: ChildProcess; report: () => string }> {
   const child = spawn(weft, ['lab', 'demo'], { stdio: ['ignore', 'pipe', 'inherit'] });
   let report = '';
-  child.stdout!.on('data', (text: Buffer) => {
-    report += text.toString();
+  await new Promise<void>((resolve, reject) => {
+    child.stdout!.on('data', (text: Buffer) => {
+      report += text.toString();
+      if (report.includes('In another terminal')) resolve();
+    });
+    child.on('close', () => reject(new Error(`the lab ended: ${report}`)));
   });
-  await until('the lab stands', () => report.includes('In another terminal') || child.exitCode !== null);
-  assert.equal(child.exitCode, null, report);
   return { child, report: () => report };
 }
 
@@ -40,6 +42,10 @@ test('npm start -- --once: every expectation holds, and nothing is left', { skip
   assert.equal(done.status, 0, `${done.stdout}${done.stderr}`);
   assert.match(done.stdout, /All 7 expectations held/);
   assert.match(done.stdout, /vm1 -> vm3: \d+ MB in/);
+  assert.match(
+    done.stdout,
+    /host2 forwards in (the kernel, by eBPF|user space, as the kernel datapath can't run: .)/,
+  );
   assert.doesNotMatch(done.stdout, /WRONG/);
   assert.deepEqual(namespaces(labOf(done.stdout)), []);
 });
@@ -62,15 +68,36 @@ test('the lab stays up for commands until a signal, and is removed then', { skip
   }
 });
 
+/** What is pinned for the namespaces of a lab, as long as they are there. */
+function pinsOf(id: string): string[] {
+  const numbers = namespaces(id).map((name) => `-${statSync(`/run/netns/${name}`).ino}`);
+  const pinned = readdirSync('/sys/fs/bpf');
+  return pinned.filter((name) => numbers.some((number) => name.endsWith(number)));
+}
+
+test('it forwards in user space where that is asked for', { skip }, () => {
+  const done = spawnSync(weft, ['lab', 'demo', '--once', '--datapath=netdev'], { encoding: 'utf8' });
+  assert.equal(done.status, 0, `${done.stdout}${done.stderr}`);
+  assert.match(done.stdout, /host1 forwards in user space\n/);
+  assert.match(
+    spawnSync(weft, ['lab', 'demo', '--datapath=dummy'], { encoding: 'utf8' }).stderr,
+    /use system or netdev/,
+  );
+});
+
 test('a lab that was killed is cleaned up by the next one', { skip }, async () => {
   const { child, report } = await standing();
   child.kill('SIGKILL');
   await exited(child);
   const id = labOf(report());
   assert.notDeepEqual(namespaces(id), []);
+  const pins = pinsOf(id);
+  if (/host1 forwards in the kernel/.test(report())) assert.equal(pins.length, 2);
   const clean = spawnSync(weft, ['lab', 'clean'], { encoding: 'utf8' });
   assert.match(clean.stdout, new RegExp(`^${id}: removed$`, 'm'));
   assert.deepEqual(namespaces(id), []);
+  const left = readdirSync('/sys/fs/bpf').filter((name) => pins.includes(name));
+  assert.deepEqual(left, []);
 });
 
 test('without root it says what to do, and exits with 2', { skip }, () => {

@@ -2,10 +2,12 @@
 import { WeftError } from '../../base/errors.ts';
 import { nullLogger } from '../../base/log.ts';
 import { type CommandIo, EXIT } from '../../cli/command.ts';
+import { removeLeftOvers } from '../../datapath/kernel/pin-directory.ts';
 import { runDemo } from '../../lab/demo.ts';
 import { Lab } from '../../lab/lab.ts';
 import { alive, cleanUp, directoryOf, readRecords } from '../../lab/record.ts';
 import type { DatapathType, LabServices } from '../../lab/switch-process.ts';
+import { BPF_FS } from '../../sys/bpf-fs.ts';
 import { DaemonClock } from '../daemon/clock.ts';
 import { parseArguments } from '../daemon/options.ts';
 import { SocketTransports } from '../ovsdb/socket.ts';
@@ -17,8 +19,8 @@ const USAGE = `usage: weft lab demo [--once] [--datapath TYPE]
        weft lab clean
 
   demo    build two hosts with virtual machines of two networks that reach over both by tunnels, prove who may
-          talk to whom, and stay up until Ctrl-C; with --once, take it down instead. TYPE is "netdev" (forward in
-          user space; the default) or "system" (in the kernel where that can be). Exit code 0: every expectation held
+          talk to whom, and stay up until Ctrl-C; with --once, take it down instead. TYPE is "system" (forward in
+          the kernel where that can be; the default) or "netdev" (in user space). Exit code 0: every expectation held
   exec    run a command in a namespace of the running lab: host1, host2, vm1 ... vm4, trunk
   list    list the labs of this machine
   clean   remove what killed labs have left behind (every demo does so, too)
@@ -120,7 +122,7 @@ export async function run(args: readonly string[], io: CommandIo): Promise<numbe
   if (positional.length === 1) {
     if (positional[0] === 'list') return list(io);
     if (positional[0] === 'demo') {
-      const type = options.findLast((o) => o.name === 'datapath')?.value ?? 'netdev';
+      const type = options.findLast((o) => o.name === 'datapath')?.value ?? 'system';
       if (type !== 'system' && type !== 'netdev')
         throw new WeftError('bad-option', `--datapath ${type}: not a type of datapath of this lab`, {
           remedy: 'use system or netdev',
@@ -129,7 +131,7 @@ export async function run(args: readonly string[], io: CommandIo): Promise<numbe
     }
     if (positional[0] === 'clean') {
       if (!mayBuild(io)) return EXIT.usage;
-      for (const id of cleanUp()) io.out(`${id}: removed\n`);
+      for (const what of [...cleanUp(), ...removeLeftOvers(BPF_FS)]) io.out(`${what}: removed\n`);
       return EXIT.ok;
     }
   }

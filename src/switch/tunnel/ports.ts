@@ -146,21 +146,12 @@ export class TunnelPorts {
       );
       if (found !== undefined) return found;
     }
-    return null;
-  }
-
-  /** Says that nobody takes a packet which came. */
-  complain(key: Flow): void {
     this.#log.warn(() => `receive tunnel port not found (${formatFlow(key)})`);
+    return null;
   }
 
   shared(): IterableIterator<SharedPort> {
     return this.#shared.values();
-  }
-
-  /** Those on one datapath port. */
-  on(dpPort: number): OfPort[] {
-    return this.list().filter((port) => port.dpPort === dpPort);
   }
 
   /** In order of precedence. */
