@@ -60,7 +60,7 @@ export interface Delta {
   readonly rowsTouched: number;
 }
 
-/** Rows of one table, one after the other. */
+/** Rows of one table, their values one after the other. */
 interface Packed {
   readonly table: string;
   readonly width: number;

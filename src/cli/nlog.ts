@@ -68,7 +68,7 @@ export async function run(args: readonly string[], io: CommandIo): Promise<numbe
     io.err(
       name === undefined
         ? USAGE
-        : `weft nlog: no command "${name}"${near === undefined ? '' : `; did you mean "${near}"?`}\n`,
+        : `weft nlog: no command "${name}"; ${near === undefined ? `there are ${COMMANDS.join(', ')}` : `did you mean "${near}"?`}\n`,
     );
     return EXIT.usage;
   }
@@ -147,10 +147,12 @@ function checkCommand(options: Options, io: CommandIo): number {
   return failed ? EXIT.failed : EXIT.ok;
 }
 
+const some = (n: number, what: string): string => `${n} ${what}${n === 1 ? '' : 's'}`;
+
 function summary(program: Program): string {
   const count = (kind: string): number => program.tables.filter((t) => t.kind === kind).length;
   const recursive = program.strata.filter((s) => s.recursive).length;
-  return `${count('input')} input, ${count('table')} internal and ${count('output')} output tables, ${program.rules.length} rules, ${program.strata.length} strata, ${recursive} of them recursive`;
+  return `${count('input')} input, ${count('table')} internal and ${count('output')} output tables, ${some(program.rules.length, 'rule')}, ${program.strata.length} strata, ${recursive} of them recursive`;
 }
 
 async function makeEngine(options: Options, more: EngineOptions = {}): Promise<Engine> {
@@ -207,7 +209,9 @@ async function runCommand(options: Options, io: CommandIo): Promise<number> {
 async function explainCommand(options: Options, io: CommandIo): Promise<number> {
   const engine = await makeEngine(options);
   const text = options.words.at(-1)!;
-  if (options.words.length < 2) throw badOption('weft nlog explain needs a row: table(value, _, ...)');
+  // Files of rows are easily given without a row to ask for.
+  if (options.words.length < 2 || !text.includes('('))
+    throw badOption('weft nlog explain needs a row at its end: "table(value, _, ...)"');
   const report = new Report();
   const asked = parsePattern({ name: 'pattern', text }, engine.program, report);
   report.throwIfFailed();

@@ -44,8 +44,9 @@ export function checkAll(
     aggregates: checker.aggregates,
   };
   const strata = report.failed ? undefined : stratify(program, report);
+  if (strata !== undefined && !report.failed) warnings(program, report);
+  report.sort();
   if (strata === undefined || report.failed) return { program: undefined, report };
-  warnings(program, report);
   return {
     program: { ...program, strata, warnings: report.diagnostics.filter((d) => d.severity === 'warning') },
     report,

@@ -95,6 +95,14 @@ export class Report {
     if (this.failed) throw new NlogProgramError(this.diagnostics.filter((d) => d.severity === 'error'));
   }
 
+  /** Brings what was found in several passes into the order of the text, file by file. */
+  sort(): void {
+    const files = [...new Set(this.diagnostics.map((d) => d.span.source))];
+    this.diagnostics.sort(
+      (a, b) => files.indexOf(a.span.source) - files.indexOf(b.span.source) || a.span.offset - b.span.offset,
+    );
+  }
+
   /** The same mistake at the same place is told once. */
   #add(d: Diagnostic): void {
     const same = (o: Diagnostic): boolean =>

@@ -13,7 +13,7 @@ import {
   type TableKind,
   type TypeNode,
 } from './ast.ts';
-import type { Report, Source, Span } from './diagnostics.ts';
+import { nearest, type Report, type Source, type Span } from './diagnostics.ts';
 import { lex, type Token } from './lexer.ts';
 
 /** Deeper nesting of parentheses than any person writes is refused, not recursed into. */
@@ -24,6 +24,8 @@ const MAX_LITERALS = 256;
 
 /** Unwinds to the end of the declaration at hand, so that one mistake hides no other. */
 class Recover extends Error {}
+
+const DECLARATIONS = ['input', 'output', 'table', 'type', 'function', 'include'] as const;
 
 /** Parses one source. Mistakes go to the report; what could be read is returned. */
 export function parse(source: Source, report: Report): ItemNode[] {
@@ -133,12 +135,16 @@ class Parser {
         }
       }
     }
-    if (start.kind !== 'name')
+    if (start.kind !== 'name' || this.#peek(1).kind === 'name' || this.#peek(1).kind === 'string') {
+      const near = start.kind === 'name' ? nearest(start.text, DECLARATIONS) : undefined;
       this.#fail(
         start,
         'a declaration or a rule',
-        'declarations begin with input, output, table, type, function or include; rules with the head table',
+        near !== undefined
+          ? `did you mean "${near}"?`
+          : `declarations begin with ${DECLARATIONS.slice(0, -1).join(', ')} or ${DECLARATIONS.at(-1)}; rules with the head table`,
       );
+    }
     return this.#rule(start);
   }
 

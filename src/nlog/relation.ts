@@ -275,8 +275,12 @@ export class Relation {
 
   /** Ends the transaction: forgets the log, gives the records of absent rows back. */
   *commit(): Pieces {
-    for (let h = 0; h < this.state.log.chunks.length; h++) {
-      this.code.settle(h);
+    const { log } = this.state;
+    const step = Scratch.ROWS * this.logStride;
+    for (let h = 0; h < log.chunks.length; h++) {
+      const used = log.used(h);
+      for (let from = 0; from < used; from += step)
+        this.code.settle(h, from, Math.min(step, used - from) / this.logStride);
       yield;
     }
     this.#forget();

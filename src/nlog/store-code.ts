@@ -144,8 +144,26 @@ const ${x}add = (refs, from, count) => {
   }
 };
 const ${x}remove = (refs, from, count) => {
-  for (let k = from; k < from + count; k++) {
-    const q = refs[k], b = ch[q >>> ${CHUNK_BITS}], p = q & ${CHUNK_MASK};
+  ${begin.before}
+  let sum = 0;
+  for (let k = 0; k < count; k++) {
+    const q = refs[from + k], b = ch[q >>> ${CHUNK_BITS}], p = q & ${CHUNK_MASK};
+    const n = b[p + ${next}], v = b[p + ${prev}];
+    if (n !== 0) sum ^= ch[n >>> ${CHUNK_BITS}][(n & ${CHUNK_MASK}) + ${prev}];
+    if (v !== 0) sum ^= ch[v >>> ${CHUNK_BITS}][(v & ${CHUNK_MASK}) + ${next}];
+    ${hashText(
+      'h',
+      columns.map((c) => `b[p + ${c}]`),
+    )}
+    hashes[k] = h;
+    if (v === 0) {
+      ${begin.inside}
+      sum ^= s[e];
+    }
+  }
+  scratch.sink = sum;
+  for (let k = 0; k < count; k++) {
+    const q = refs[from + k], b = ch[q >>> ${CHUNK_BITS}], p = q & ${CHUNK_MASK};
     const n = b[p + ${next}], v = b[p + ${prev}];
     if (n !== 0) ch[n >>> ${CHUNK_BITS}][(n & ${CHUNK_MASK}) + ${prev}] = v;
     if (v !== 0) {
@@ -153,11 +171,7 @@ const ${x}remove = (refs, from, count) => {
       continue;
     }
     // The first of its group: the next takes its place, or the group goes.
-    ${hashText(
-      'h',
-      columns.map((c) => `b[p + ${c}]`),
-    )}
-    if (n !== 0) ${x}.replace(h, q, n); else ${x}.remove(h, q);
+    if (n !== 0) ${x}.replace(hashes[k], q, n); else ${x}.remove(hashes[k], q);
   }
 };`;
 }
@@ -246,16 +260,10 @@ export function storeSource(layout: Layout): string {
     const h = hashes[k];
     ${body}
   }`;
-  const free = `{
-      ${hashText(
-        'h',
-        cols.map((i) => `c[o + ${i}]`),
-      )}
-      rows.remove(h, r);
-      c[o + ${state}] = 0;
-      c[o + ${link}] = t.free;
-      t.free = r;
-    }`;
+  /** Gives the record r at c[o...] back, which is in no hash any more. */
+  const free = `c[o + ${state}] = 0;
+    c[o + ${link}] = t.free;
+    t.free = r;`;
   return `'use strict';
 const { scratch } = t, { rows: buf, hashes, refs: ahead } = scratch;
 const { chunks: ch, log, unsupported, derived, conflicts } = t;
@@ -337,17 +345,38 @@ const copy = (refs, count, codes, at) => {
     ${cols.map((i) => `codes[p + ${i}] = c[o + ${i}];`).join(' ')}
   }
 };
-const settle = (h) => {
-  const entries = log.chunks[h], used = log.used(h);
-  for (let k = 0; k < used; k += ${stride2}) {
-    const r = entries[k], c = ch[r >>> ${CHUNK_BITS}], o = r & ${CHUNK_MASK};
+const settle = (h, from, count) => {
+  const entries = log.chunks[h];
+  ${begin.before}
+  let gone = 0, sum = 0;
+  for (let k = 0, p = from; k < count; k++, p += ${stride2}) {
+    const r = entries[p], c = ch[r >>> ${CHUNK_BITS}], o = r & ${CHUNK_MASK};
     const x = c[o + ${state}] & ~${TOUCHED | BATCH};
     c[o + ${state}] = x;
-    if (x === 0) ${free}
+    if (x !== 0) continue;
+    ${hashText(
+      'h',
+      cols.map((i) => `c[o + ${i}]`),
+    )}
+    ${begin.inside}
+    sum ^= s[e];
+    hashes[gone] = h;
+    ahead[gone++] = r;
+  }
+  scratch.sink = sum;
+  for (let k = 0; k < gone; k++) {
+    const r = ahead[k], c = ch[r >>> ${CHUNK_BITS}], o = r & ${CHUNK_MASK};
+    rows.remove(hashes[k], r);
+    ${free}
   }
 };
 const release = (r) => {
   const c = ch[r >>> ${CHUNK_BITS}], o = r & ${CHUNK_MASK};
+  ${hashText(
+    'h',
+    cols.map((i) => `c[o + ${i}]`),
+  )}
+  rows.remove(h, r);
   ${free}
 };
 return {

@@ -112,8 +112,11 @@ export interface StoreCode {
   changed(byCount: boolean, came: IntList, went: IntList, h: number): void;
   /** Writes the columns of `count` rows to `codes` from word `at` on. */
   copy(refs: Int32Array, count: number, codes: Int32Array, at: number): void;
-  /** Ends the transaction for the rows in chunk `h` of the log: releases those that are absent. */
-  settle(h: number): void;
+  /**
+   * Ends the transaction for `count` rows, at most Scratch.ROWS, in chunk `h` of the log from word `from` on:
+   * gives the records of those that are absent back.
+   */
+  settle(h: number, from: number, count: number): void;
   /** Gives the record of a row back. */
   release(ref: number): void;
   /** The primary hash. */

@@ -8,7 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Clock } from '../../src/base/clock.ts';
 import { nullLogger } from '../../src/base/log.ts';
 import { maskOf } from '../../src/datapath/conformance/frames.ts';
-import { parseActions } from '../../src/datapath/text/index.ts';
+import { formatKey, parseActions } from '../../src/datapath/text/index.ts';
 import type { Datapath, PortStats } from '../../src/datapath/types.ts';
 import { createWorkerDatapath } from '../../src/datapath/userspace/worker-datapath.ts';
 import { newFlow, W_IN_PORT } from '../../src/flow/layout.ts';
@@ -175,6 +175,67 @@ onLab('what exceeds the underlay is fragmented, or refused where it must not be'
   const done = await network.run(guest, 'ping', ['-c', '1', '-W', '1', '-s', '1450', '10.99.0.2']);
   assert.match(done.stdout, /100% packet loss/);
   assert.ok(lab.stats(port).txErrors >= 1);
+});
+
+onLab('what comes in has its outer header in its key', async ({ network, far, host, datapath }) => {
+  const spec = {
+    name: 'vx',
+    type: 'vxlan',
+    netns: network.path(host),
+    options: new Map([['dst_port', '4789']]),
+  };
+  datapath.portAdd(spec);
+  const seen: string[] = [];
+  datapath.setUpcallHandler(({ flow }) => void seen.push(formatKey(flow, null)));
+  for (const [device, local, remote] of [
+    ['vx4', '172.31.0.2', '172.31.0.1'],
+    ['vx6', 'fd31::2', 'fd31::1'],
+  ]) {
+    const how = [
+      'type',
+      'vxlan',
+      'id',
+      '77',
+      'dstport',
+      '4789',
+      'srcport',
+      '50000',
+      '50001',
+      'ttl',
+      '33',
+      'tos',
+      '0x28',
+    ];
+    network.ip(far, 'link', 'add', device, ...how, 'local', local, 'remote', remote);
+    network.ip(far, 'addr', 'add', '10.99.0.2/24', 'dev', device);
+    network.ip(far, 'link', 'set', device, 'addrgenmode', 'none', 'up');
+    seen.length = 0;
+    const arp = (): string | undefined =>
+      seen.find((text) => text.includes('arp(sip=10.99.0.2,tip=10.99.0.9,op=1'));
+    for (let tries = 0; arp() === undefined && tries < 20; tries++) {
+      await network.run(far, 'ping', ['-c', '1', '-W', '1', '10.99.0.9']);
+    }
+    const addresses =
+      device === 'vx4' ? `src=${local},dst=${remote}` : `ipv6_src=${local},ipv6_dst=${remote}`;
+    const outer = `tunnel(tun_id=0x4d,${addresses},tos=0x28,ttl=33,tp_src=50000,tp_dst=4789,flags(key))`;
+    assert.ok(arp()?.includes(outer), `${outer}\n${arp()}`);
+    network.ip(far, 'link', 'del', device);
+  }
+});
+
+onLab('a mark takes the outer packets another way', async (lab) => {
+  const { network, host, guest, far } = lab;
+  network.ip(far, 'addr', 'add', '192.0.2.9/32', 'dev', 'under0');
+  network.ip(host, 'route', 'add', '192.0.2.9', 'via', '172.31.0.2', 'table', '77');
+  network.ip(host, 'rule', 'add', 'fwmark', '7', 'table', '77');
+  kernelVxlan(lab, '192.0.2.9', '172.31.0.1');
+  const tunnel = 'tun_id=0x4d,dst=192.0.2.9,ttl=64,tp_dst=4789,flags(key)';
+  const port = lab.join('vxlan', tunnel);
+  const lost = await network.run(guest, 'ping', ['-c', '1', '-W', '1', '10.99.0.2']);
+  assert.match(lost.stdout, /100% packet loss/);
+  assert.ok(lab.stats(port).txErrors > 0);
+  lab.put(`${tunnel})),set(skb_mark(0x7`, port);
+  await ping(network, guest, '10.99.0.2');
 });
 
 onLab('a UDP port that is taken is no tunnel port, and says by whom to find out', async (lab) => {

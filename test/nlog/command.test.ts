@@ -44,6 +44,19 @@ test('check says what a program has, and fails on one that is wrong', async () =
   }
 });
 
+test('a command or a row that is missing is told with what there is', async () => {
+  assert.deepEqual(await weft('frobnicate'), {
+    code: 2,
+    out: '',
+    err: 'weft nlog: no command "frobnicate"; there are check, run, explain, profile\n',
+  });
+  assert.equal((await weft('chek', 'x')).err, 'weft nlog: no command "chek"; did you mean "check"?\n');
+  await assert.rejects(
+    weft('explain', example('reach.nlog'), example('reach.rows')),
+    /needs a row at its end/,
+  );
+});
+
 test('run prints the changes of each transaction, with the types and functions of a module', async () => {
   const { code, out } = await weft(
     'run',

@@ -3,6 +3,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { run } from '../../src/cli/nlog.ts';
 import { check, checkAll, Engine, parseChanges, Report } from '../../src/nlog/index.ts';
 
 /* The examples of docs/nlog*.md run, and print what the page says; every code of an error is told there. */
@@ -53,6 +54,18 @@ for (const e of examples())
     report.throwIfFailed();
     assert.equal(`${lines.join('\n')}\n`, e.output);
   });
+
+test('the command that docs/nlog.md shows prints what the page says', async () => {
+  const shown = [...page.matchAll(/^ {4}\$ bin\/weft nlog (run examples.*)\n((?: {4}.*\n)+)/gm)];
+  assert.equal(shown.length, 1);
+  for (const [, command, output] of shown) {
+    let printed = '';
+    const io = { out: (text: string) => (printed += text), err: (text: string) => (printed += text) };
+    const words = command.split(' ').map((w) => (w.startsWith('examples/') ? join(root, w) : w));
+    assert.equal(await run(words, io), 0);
+    assert.equal(printed.replace(/^(?=.)/gm, '    '), output);
+  }
+});
 
 test('docs/nlog.md names every code of an error that the sources give', () => {
   const folder = join(root, 'src/nlog');

@@ -1,8 +1,7 @@
-import type { Clock, Timer } from '../../base/clock.ts';
+import type { Clock } from '../../base/clock.ts';
 import { WeftError } from '../../base/errors.ts';
 import type { Logger, ModuleLog } from '../../base/log.ts';
-import { Program } from '../../ebpf/program.ts';
-import { type Flow, W_IN_PORT, W_RECIRC_ID } from '../../flow/layout.ts';
+import type { Flow } from '../../flow/layout.ts';
 import { EpollSet } from '../../sys/epoll.ts';
 import type { MemoryMap } from '../../sys/memory-map.ts';
 import { inNetns } from '../../sys/netns.ts';
@@ -30,20 +29,18 @@ import { Counters } from '../userspace/counters.ts';
 import { monotonic } from '../userspace/forwarder.ts';
 import { DEFAULT_MAX_FLOWS, DEFAULT_MAX_MASKS, userspaceFeatures } from '../userspace/in-process.ts';
 import { LOCAL_PORT } from '../userspace/port-numbers.ts';
-import { actionProgram } from './action-program.ts';
 import { ActionSlots, Cookies } from './action-slots.ts';
 import { encodeActions } from './encode-actions.ts';
+import { FixedPrograms } from './fixed-programs.ts';
 import { KernelCounters } from './kernel-counters.ts';
 import { KernelPorts } from './kernel-ports.ts';
 import * as L from './layout.ts';
-import { lookupProgram, MAX_TABLES, type MaskTable } from './lookup-program.ts';
+import { LookupKeeper } from './lookup-keeper.ts';
+import { MAX_TABLES } from './lookup-program.ts';
 import { closeMaps, createMaps, type KernelMaps } from './maps.ts';
-import { createHash, type EntryHash, type HashSpec, MaskTables } from './mask-tables.ts';
+import { MaskTables } from './mask-tables.ts';
 import { restoreOffload } from './offload.ts';
-import { Pins } from './pins.ts';
-import { Predecessor } from './predecessor.ts';
-import { encapProgram } from './tunnel-encap.ts';
-import { upcallFunction } from './upcall.ts';
+import { Succession } from './succession.ts';
 import { UpcallPump } from './upcall-pump.ts';
 import { UpcallReader } from './upcall-record.ts';
 
@@ -112,36 +109,18 @@ export interface KernelDatapath extends Datapath {
   deviceChanged(ifindex: number | null): void;
 }
 
-const DEFAULT_NAME = 'ovs-system';
 const RINGS = 16;
 const RING_BYTES = 1 << 20;
-/** Between two looks at which masks deserve a place in the program. */
-const RANK_MS = 1000;
 
 /** @throws WeftError, SystemError where the kernel lacks something, or this process may not. */
 export function createKernelDatapath(options: KernelOptions): KernelDatapath {
-  const pins = openPins(options);
+  const { maxFlows = DEFAULT_MAX_FLOWS, rings = RINGS, ringBytes = RING_BYTES } = options;
+  const maps = createMaps({ maxFlows, rings, ringBytes });
   try {
-    return new Kernel(options, pins);
+    return new Kernel(options, maps, maxFlows);
   } catch (error) {
-    // Whoever forwards instead must not do it beside what an earlier process left.
-    pins?.remove();
+    closeMaps(maps);
     throw error;
-  }
-}
-
-/** What is to be pinned finds its place; null, with the reason in the log, where it finds none. */
-function openPins({ pinRoot, netns, name = DEFAULT_NAME, log }: KernelOptions): Pins | null {
-  if (pinRoot === undefined) return null;
-  try {
-    const open = (): Pins => Pins.open(pinRoot, name);
-    return netns === undefined ? open() : inNetns(netns, open);
-  } catch (error) {
-    const why = error instanceof Error ? error.message : String(error);
-    log
-      .module('dpif_kernel')
-      .info(`${name}: forwarding will end with this process, nothing can be pinned: ${why}`);
-    return null;
   }
 }
 
@@ -158,7 +137,6 @@ class Kernel implements KernelDatapath {
   readonly features: DatapathFeatures = userspaceFeatures(false);
   readonly #clock: Clock;
   readonly #log: ModuleLog;
-  readonly #defer: (fn: () => void) => void;
   readonly #maps: KernelMaps;
   readonly #core: Core;
   readonly #counters: Counters;
@@ -168,11 +146,12 @@ class Kernel implements KernelDatapath {
   readonly #slots: ActionSlots;
   readonly #masks: MaskTables;
   readonly #ports: KernelPorts;
+  readonly #fixed: FixedPrograms;
   readonly #sender: PacketSender;
   readonly #pump: UpcallPump;
   readonly #epoll = new EpollSet();
-  readonly #pins: Pins | null;
-  #predecessor: Predecessor | null = null;
+  readonly #succession: Succession;
+  readonly #lookup: LookupKeeper;
   #leaving = false;
   /** Slot of each flow's action program; -1: it has none. */
   readonly #programOf: Int32Array;
@@ -180,8 +159,6 @@ class Kernel implements KernelDatapath {
   readonly #kindOf: Uint8Array;
   /** What to add to the programs' monotonic time to get the switch's. */
   readonly #timeOffset: number;
-  /** Packets of each flow at the last ranking of masks. */
-  readonly #ranked: Float64Array;
   readonly #reader: UpcallReader;
   readonly #packet = new Packet(new Uint8Array(0));
   #buffer = new Uint8Array(2048);
@@ -191,38 +168,26 @@ class Kernel implements KernelDatapath {
   #executing: ExecuteRequest[] = [];
   #inCore = false;
   #draining = false;
-  #scheduled = false;
-  #lastProgram = Number.NEGATIVE_INFINITY;
-  #programs = 0;
   #upFlows = 0;
-  /** Makes the mask cache's hash one that nobody can guess. */
-  readonly #seed: number;
   /** Packets that the core was given from rings. */
   #resumed = 0;
   /** Upcalls that nobody wanted. */
   #lost = 0;
-  #rankTimer: Timer | null = null;
   #closed = false;
 
-  constructor(options: KernelOptions, pins: Pins | null) {
-    const maxFlows = options.maxFlows ?? DEFAULT_MAX_FLOWS;
+  constructor(options: KernelOptions, maps: KernelMaps, maxFlows: number) {
     const { netns, clock } = options;
     this.type = options.type ?? 'system@ovs-system';
-    this.name = options.name ?? DEFAULT_NAME;
+    this.name = options.name ?? 'ovs-system';
     this.#clock = clock;
     this.#log = options.log.module('dpif_kernel').limited(60, 5);
-    this.#defer = options.defer ?? setImmediate;
+    const defer = options.defer ?? setImmediate;
+    const there = <T>(work: () => T): T => (netns === undefined ? work() : inNetns(netns, work));
     this.#timeOffset = clock.now() - monotonic();
-    this.#seed = Math.floor(options.random() * 2 ** 32) | 0;
     this.#programOf = new Int32Array(maxFlows).fill(-1);
     this.#kindOf = new Uint8Array(maxFlows);
-    this.#ranked = new Float64Array(maxFlows);
-    this.#maps = createMaps({
-      maxFlows,
-      rings: options.rings ?? RINGS,
-      ringBytes: options.ringBytes ?? RING_BYTES,
-    });
-    this.#sender = netns === undefined ? new PacketSender() : inNetns(netns, () => new PacketSender());
+    this.#maps = maps;
+    this.#sender = there(() => new PacketSender());
     this.#counterMemory = this.#maps.counters.mmap();
     this.#counters = new Counters(maxFlows, this.#counterMemory.buffer);
     this.#kernelCounters = new KernelCounters(this.#maps);
@@ -243,12 +208,13 @@ class Kernel implements KernelDatapath {
       this.#cookies,
       () => clock.now(),
     );
-    this.#pins = pins;
-    pins?.pinMaps(this.#maps);
-    this.#predecessor = this.#openPredecessor();
+    const { name } = this;
+    const log = this.#log;
+    this.#succession = new Succession({ name, maps, log, pinRoot: options.pinRoot, there });
     this.#masks = new MaskTables(
       { maxFlows, maxMasks: Math.min(options.maxKernelMasks ?? MAX_TABLES, MAX_TABLES) },
-      (spec) => this.#makeHash(spec),
+      (spec) => this.#succession.makeHash(spec),
+      (error) => log.warn(`${name}: megaflows stay with the process: ${error.message}`),
     );
     this.#ports = new KernelPorts({
       maps: this.#maps,
@@ -256,109 +222,44 @@ class Kernel implements KernelDatapath {
       counters: this.#counters,
       netns,
       sender: this.#sender,
-      pins: this.#pins,
+      pins: this.#succession.pins,
       epoll: this.#epoll,
     });
     for (const ring of this.#maps.rings) this.#epoll.add(ring.fd);
     this.#ports.numbers.add({ port: LOCAL_PORT, name: this.name, type: 'internal' });
-    const act = Program.load({
-      kind: 'classifier',
-      name: 'weft_act',
-      describe: true,
-      code: actionProgram({ maps: this.#maps, upcall: upcallFunction(this.#maps) }),
+    this.#fixed = new FixedPrograms({
+      maps: this.#maps,
+      pins: this.#succession.pins,
+      log,
+      there,
     });
-    this.#maps.programs.set(L.PROGRAM_ACT, act.fd);
-    act.close();
-    const encap = Program.load({
-      kind: 'classifier',
-      name: 'weft_encap',
-      code: encapProgram({ maps: this.#maps, upcall: upcallFunction(this.#maps) }),
-    });
-    this.#maps.programs.set(L.PROGRAM_ENCAP, encap.fd);
-    encap.close();
-    this.#program();
+    const seed = Math.floor(options.random() * 2 ** 32) | 0;
+    const { masks, counters } = { masks: this.#masks, counters: this.#kernelCounters };
+    this.#lookup = new LookupKeeper({ name, maps, masks, counters, maxFlows, clock, log, defer, seed });
     this.#pump = new UpcallPump({
       rings: this.#maps.rings,
       fd: this.#epoll.fd,
       others: () => this.#takeTunnelled(),
-      visit: (bytes, start, length) => this.#take(bytes, start, length),
-      turned: () => this.#programIfDirty(),
-      defer: this.#defer,
+      visit: (bytes, start, length) => this.#contain('a packet', () => this.#take(bytes, start, length)),
+      turned: () => this.#lookup.turned(),
+      defer,
     });
-    this.#armRanking();
   }
 
   // --- What outlives the process --------------------------------------------------------------------
 
-  #openPredecessor(): Predecessor | null {
-    const directory = this.#pins?.predecessor() ?? null;
-    if (directory === null) return null;
-    try {
-      return new Predecessor(directory);
-    } catch (error) {
-      // It died in the middle of something, or had other sizes: its ports go on until ours are in place.
-      const why = error instanceof Error ? error.message : String(error);
-      this.#log.warn(`${this.name}: flows of the process before are not carried over: ${why}`);
-      return null;
-    }
-  }
-
-  #makeHash(spec: HashSpec): EntryHash {
-    const hash = createHash(spec);
-    const pins = this.#pins;
-    if (pins === null) return hash;
-    pins.addMask(spec.number, spec.mask, hash);
-    return {
-      fd: hash.fd,
-      name: hash.name,
-      set: (key, value) => void hash.set(key, value),
-      setAll: (entries) => hash.setAll(entries),
-      delete: (key) => hash.delete(key),
-      close: () => {
-        pins.removeMask(spec.number);
-        hash.close();
-      },
-    };
-  }
-
   takeOver(adopt: (key: Flow, mask: Flow) => MegaflowId | null): void {
-    const before = this.#predecessor;
-    this.#predecessor = null;
-    const adopted: { id: MegaflowId; slot: number }[] = [];
-    const numbers = new Map<number, number>();
-    for (const inherited of before?.ports ?? []) {
-      const port = this.#ports.heir(inherited);
-      if (port !== undefined) numbers.set(inherited.number, port.port);
-    }
-    for (const { slot, key, mask } of before?.flows ?? []) {
-      const port = numbers.get(key[W_IN_PORT]);
-      // Numbers of recirculations mean something else by now.
-      if (port === undefined || key[W_RECIRC_ID] !== 0) continue;
-      key[W_IN_PORT] = port;
-      const id = adopt(key, mask);
-      if (id !== null) adopted.push({ id, slot });
-    }
-    this.#program();
-    this.#ports.takeOver();
-    if (before !== null) {
-      for (const { id, slot } of adopted) {
-        const stats = before.flowStats(slot);
-        if (stats.used > 0) stats.used += this.#timeOffset;
-        this.#counters.flowAdd(id, stats);
-      }
-      for (const inherited of before.ports) {
-        const port = this.#ports.heir(inherited);
-        if (port !== undefined) this.#counters.portAdd(port.port, before.portStats(inherited));
-      }
-      before.close();
-      this.#log.info(`${this.name}: took over ${adopted.length} of ${before.flows.length} megaflows`);
-    }
-    this.#pins?.forgetPredecessors();
+    this.#succession.takeOver({
+      ports: this.#ports,
+      counters: this.#counters,
+      timeOffset: this.#timeOffset,
+      adopt,
+      program: () => this.#lookup.make(),
+    });
   }
 
-  async leave(): Promise<void> {
-    if (this.#pins === null) return this.close();
-    this.#leaving = true;
+  leave(): Promise<void> {
+    this.#leaving = this.#succession.pins !== null;
     return this.close();
   }
 
@@ -399,8 +300,7 @@ class Kernel implements KernelDatapath {
     const value = Uint32Array.of(slot, kind, argument, 0);
     this.#masks.put(slot, flow.key, flow.mask, new Uint8Array(value.buffer));
     if (before >= 0) this.#slots.give(before);
-    if (this.#masks.urgent) this.#program();
-    else if (this.#masks.dirty) this.#schedule();
+    this.#lookup.changed();
     return slot;
   }
 
@@ -414,6 +314,7 @@ class Kernel implements KernelDatapath {
         return number;
       },
       isTunnel: (port) => this.#ports.isTunnel(port),
+      branches: this.#fixed.branches,
     });
     this.#programOf[slot] = -1;
     if (encoded.kind === 'program') {
@@ -436,11 +337,11 @@ class Kernel implements KernelDatapath {
     if (this.#kindOf[id] === L.ENTRY_UP + 1) this.#upFlows--;
     this.#programOf[id] = -1;
     this.#kindOf[id] = 0;
-    this.#ranked[id] = 0;
+    this.#lookup.forget(id);
     this.#core.deleteFlow(id);
     this.#counters.flowClear(id);
     this.#kernelCounters.flowClear(id);
-    if (this.#masks.dirty) this.#schedule();
+    this.#lookup.changed();
     return stats;
   }
   flowDeleteAll(ids: readonly MegaflowId[]): FlowStats[] {
@@ -465,74 +366,6 @@ class Kernel implements KernelDatapath {
   }
   #known(id: MegaflowId): void {
     if (!this.#core.table.has(id)) throw new WeftError('no-such-flow', `the datapath has no flow ${id}`);
-  }
-
-  // --- Programs -------------------------------------------------------------------------------------
-
-  /** Makes the program that looks up the masks that there are, and puts it in place of the last one. */
-  #program(): void {
-    try {
-      this.#loadLookup(this.#masks.list());
-    } catch (error) {
-      // Whatever the reason, an old program must not go on with flows that are gone: all packets come up.
-      this.#log.err(
-        () =>
-          `${this.name}: no program for ${this.#masks.placed} masks: ${error instanceof Error ? error.message : error}`,
-      );
-      this.#loadLookup([]);
-    }
-    this.#masks.programmed();
-    this.#lastProgram = this.#clock.now();
-  }
-
-  #loadLookup(tables: readonly MaskTable[]): void {
-    const code = lookupProgram({
-      maps: this.#maps,
-      tables,
-      upcall: upcallFunction(this.#maps),
-      seed: this.#seed,
-    });
-    const program = Program.load({ kind: 'classifier', name: 'weft_lookup', code });
-    this.#maps.programs.set(L.PROGRAM_LOOKUP, program.fd);
-    program.close();
-    this.#programs++;
-  }
-
-  #programIfDirty(): void {
-    if (this.#masks.dirty && this.#clock.now() - this.#lastProgram >= PROGRAM_PAUSE_MS) this.#program();
-  }
-
-  /** Makes the program soon: several new masks of one turn want one program. */
-  #schedule(): void {
-    if (this.#scheduled || this.#closed) return;
-    this.#scheduled = true;
-    const run = (): void => {
-      this.#scheduled = false;
-      if (!this.#closed && this.#masks.dirty) this.#program();
-    };
-    const pause = this.#lastProgram + PROGRAM_PAUSE_MS - this.#clock.now();
-    if (pause <= 0) this.#defer(run);
-    else this.#clock.after(pause, run);
-  }
-
-  #armRanking(): void {
-    this.#rankTimer = this.#clock.after(RANK_MS, () => {
-      if (this.#closed) return;
-      this.#masks.rank((slots) => this.#packetsSince(slots));
-      if (this.#masks.urgent || this.#masks.dirty) this.#program();
-      this.#armRanking();
-    });
-  }
-
-  /** What programs have counted for these flows since they were last asked of here. */
-  #packetsSince(slots: Int32Array): number {
-    let sum = 0;
-    for (const slot of slots) {
-      const packets = this.#kernelCounters.flowPackets(slot);
-      sum += packets - this.#ranked[slot];
-      this.#ranked[slot] = packets;
-    }
-    return sum;
   }
 
   // --- Packets --------------------------------------------------------------------------------------
@@ -583,8 +416,10 @@ class Kernel implements KernelDatapath {
     let any = false;
     for (const port of this.#ports.tunnelPorts()) {
       const some = port.receive(this.#tunnelled, TUNNELLED_A_GO, (packet, metadata) => {
-        this.#runCore(() => this.#core.receive(port.port, packet, metadata));
-        this.#drain();
+        this.#contain(`a packet of ${port.name}`, () => {
+          this.#runCore(() => this.#core.receive(port.port, packet, metadata));
+          this.#drain();
+        });
       });
       if (some) any = true;
     }
@@ -598,6 +433,16 @@ class Kernel implements KernelDatapath {
     this.#buffer.set(bytes, DEFAULT_HEADROOM);
     this.#packet.attach(this.#buffer, DEFAULT_HEADROOM, DEFAULT_HEADROOM + bytes.length);
     return this.#packet;
+  }
+
+  /** A packet that this datapath fails on is dropped, and nothing else harmed. */
+  #contain(what: string, work: () => void): void {
+    try {
+      work();
+    } catch (error) {
+      const why = error instanceof Error ? (error.stack ?? error.message) : String(error);
+      this.#log.err(`${this.name}: ${what} was dropped for a fault of the datapath: ${why}`);
+    }
   }
 
   #runCore(step: () => void): void {
@@ -675,7 +520,7 @@ class Kernel implements KernelDatapath {
       kernelMasks: this.#masks.placed,
       otherMasks: this.#masks.waiting,
       upFlows: this.#upFlows,
-      programs: this.#programs,
+      programs: this.#lookup.made,
       missed,
       up,
       unparsed,
@@ -685,7 +530,7 @@ class Kernel implements KernelDatapath {
 
   flush(): Promise<void> {
     this.#pump.drainAll();
-    if (this.#masks.dirty) this.#program();
+    this.#lookup.settle();
     return Promise.resolve();
   }
 
@@ -693,15 +538,14 @@ class Kernel implements KernelDatapath {
     if (this.#closed) return;
     this.#closed = true;
     this.#handler = null;
-    this.#rankTimer?.cancel();
-    // Now and not later, so that the next one in this very process has the directory for itself.
-    if (this.#leaving) this.#pins?.close();
-    else this.#pins?.remove();
+    this.#lookup.close();
     await this.#pump.close();
     if (this.#leaving) await this.#ports.leave();
     else await this.#ports.close();
-    this.#predecessor?.close();
+    if (this.#leaving) this.#fixed.leave();
+    else this.#fixed.close();
     if (!this.#leaving) this.#masks.close();
+    this.#succession.close(this.#leaving);
     this.#reader.close();
     this.#kernelCounters.close();
     this.#sender.close();
@@ -715,5 +559,3 @@ class Kernel implements KernelDatapath {
 const MAX_WAITING = 16384;
 /** Packets of one tunnel port's sockets in one go. */
 const TUNNELLED_A_GO = 32;
-/** Between two programs, unless it is urgent. */
-const PROGRAM_PAUSE_MS = 5;

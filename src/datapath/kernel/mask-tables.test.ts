@@ -150,3 +150,27 @@ test('a mask that programs cannot make a key of stays with JavaScript', () => {
   assert.deepEqual([tables.placed, tables.waiting], [0, 1]);
   tables.close();
 });
+
+test('what the kernel refuses stays with JavaScript, and is told', () => {
+  const told: string[] = [];
+  let full = false;
+  const tables = new MaskTables(
+    { maxFlows: 100, maxMasks: 4 },
+    (spec) => {
+      if (full) throw new Error('no memory for a map');
+      return new MemoryHash(spec, 0);
+    },
+    (error) => told.push(error.message),
+  );
+  const value = new Uint8Array(16);
+  assert.equal(tables.put(0, keyOf(MASKS[0], 0), MASKS[0], value), true);
+  full = true;
+  assert.equal(tables.put(1, keyOf(MASKS[1], 0), MASKS[1], value), false);
+  assert.deepEqual([tables.placed, tables.waiting], [1, 1]);
+  assert.deepEqual(told, ['no memory for a map']);
+  full = false;
+  tables.demanded(1);
+  tables.rank(() => 0);
+  assert.deepEqual([tables.placed, tables.waiting], [2, 0]);
+  tables.close();
+});

@@ -106,6 +106,7 @@ class Table {
 export class MaskTables {
   readonly #limits: MaskLimits;
   readonly #makeHash: (spec: HashSpec) => EntryHash;
+  readonly #failed: (error: Error) => void;
   readonly #byMask = new Map<string, Table>();
   readonly #homes: (Table | undefined)[] = [];
   readonly #positions: Int32Array;
@@ -119,8 +120,14 @@ export class MaskTables {
   /** Whether that one must not run any longer. */
   urgent = false;
 
-  constructor(limits: MaskLimits, makeHash: (spec: HashSpec) => EntryHash = createHash) {
+  /** @param failed is told what the kernel refused (memory, mostly): the flow's packets come up instead */
+  constructor(
+    limits: MaskLimits,
+    makeHash: (spec: HashSpec) => EntryHash = createHash,
+    failed: (error: Error) => void = () => {},
+  ) {
     this.#limits = limits;
+    this.#failed = failed;
     this.#makeHash = makeHash;
     this.#positions = new Int32Array(limits.maxFlows);
   }
@@ -243,13 +250,22 @@ export class MaskTables {
   }
 
   #store(table: Table, position: number): void {
-    table.hash?.set(table.key(position), table.value(position));
+    this.#try(() => table.hash?.set(table.key(position), table.value(position)));
+  }
+
+  #try(work: () => void): void {
+    try {
+      work();
+    } catch (error) {
+      this.#failed(error instanceof Error ? error : new Error(String(error)));
+    }
   }
 
   /** Gives a table a hash, if there is a place. */
   #place(table: Table): void {
     if (!table.supported || this.#placed.length >= this.#limits.maxMasks) return;
     this.#fill(table, Math.min(this.#limits.maxFlows, FIRST_CAPACITY));
+    if (table.hash === null) return;
     this.#placed.push(table);
     this.dirty = true;
   }
@@ -264,6 +280,7 @@ export class MaskTables {
     const { capacity } = table;
     this.#retire(table);
     this.#fill(table, Math.min(this.#limits.maxFlows, capacity * GROWTH));
+    if (table.hash === null) this.#placed = this.#placed.filter((t) => t !== table);
     this.dirty = true;
   }
 
@@ -271,8 +288,10 @@ export class MaskTables {
     while (capacity < table.count) capacity = Math.min(this.#limits.maxFlows, capacity * GROWTH);
     table.capacity = capacity;
     const { mask, keySize: size } = table;
-    table.hash = this.#makeHash({ number: this.#made++, mask, keySize: size, capacity });
-    table.hash.setAll(table.entries());
+    this.#try(() => {
+      table.hash = this.#makeHash({ number: this.#made++, mask, keySize: size, capacity });
+    });
+    this.#try(() => table.hash?.setAll(table.entries()));
   }
 
   #drop(table: Table): void {

@@ -25,7 +25,7 @@ import {
  *
  *     DIRECTORY/links/IFINDEX     the link of the port on that device
  *     DIRECTORY/GENERATION/       maps of one process: ports, flows, port-stats, counters, programs,
- *                                 masks, mask-N
+ *                                 masks, mask-N; branches, the link at the loopback device
  *
  * A generation is removed when the next one has taken over.
  */
@@ -99,6 +99,11 @@ export class Pins {
     maps.portStats.pin(this.#own('port-stats'));
     maps.counters.pin(this.#own('counters'));
     maps.programs.pin(this.#own('programs'));
+  }
+
+  /** Keeps the link by which copies of packets run, for as long as this generation forwards. */
+  pinBranches(link: BpfLink): void {
+    link.pin(this.#own('branches'));
   }
 
   /** Keeps a mask's hash under a number that no other has. */

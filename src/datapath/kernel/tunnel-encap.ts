@@ -7,7 +7,8 @@
  * that stood beside the packet. The kernel's neighbor table fills the outer Ethernet header in.
  *
  * What it leaves to JavaScript (UPCALL_ROUTE): packets to where no route is known yet, checksums over the payload (UDP, GRE),
- * packets that came by a tunnel (the kernel refuses to encapsulate them once more), and UDP that is to be segmented
+ * packets that came by a tunnel (the kernel refuses to encapsulate them once more), what the underlay's device would
+ * have to fragment, and UDP that is to be segmented
  * inside UDP, which the other end would lose.
  */
 import {
@@ -22,6 +23,7 @@ import {
   H,
   ja,
   jeq,
+  jeq32,
   jgt,
   jlt,
   jne,
@@ -105,6 +107,7 @@ const MAX_INNER = 14 + 4 * MAX_TAGS;
 /* On the stack. */
 const ROUTE_KEY_AT = -112;
 const TYPE_AT = -24;
+const MTU_AT = -32;
 
 /* Flags of adjust_room. */
 const FIXED_GSO = 1;
@@ -150,11 +153,10 @@ export function encapProgram({ maps, upcall }: EncapOptions): Code {
     mov(R1, R6),
     call(helper.getHashRecalc),
     stx(W, R9, HASH, R0),
-    count(maps, L.PS_TX_PACKETS),
     ldx(W, R1, R9, word(W_TUN_DST)),
     jne(R1, 0, 'ipv4'),
-    note('over IPv6', over(6)),
-    note('over IPv4', label('ipv4'), over(4)),
+    note('over IPv6', over(maps, 6)),
+    note('over IPv4', label('ipv4'), over(maps, 4)),
     label('send'),
     ldx(W, R1, R8, L.R_IFINDEX),
     mov(R2, R8),
@@ -261,11 +263,13 @@ const countError = (maps: ProgramMaps): Code =>
   );
 
 /** Everything for one family of outer addresses. */
-function over(family: 4 | 6): Code {
+function over(maps: ProgramMaps, family: 4 | 6): Code {
   const l4 = HEADER + 14 + (family === 4 ? 20 : 40);
   return block(
     `IPv${family}`,
     tunnelHeader(l4),
+    note('length', fits()),
+    count(maps, L.PS_TX_PACKETS),
     note('Ethernet header inside', innerHeader()),
     note('room', makeRoom(family)),
     note('outer header', ethernet(family), family === 4 ? ipv4() : ipv6(), udp(family, l4)),
@@ -477,6 +481,58 @@ const makeRoom = (family: 4 | 6): Code => {
     jne(R0, 0, 'failed'),
   );
 };
+
+/**
+ * Goes to `up` if the packet, or a segment of it, will be longer than the route's device takes: then the host's stack
+ * cuts it, or says that it must not.
+ */
+const fits = (): Code =>
+  block(
+    'fits',
+    ldx(W, R7, R9, OUTER_SIZE),
+    ldx(W, R1, R6, skb.vlanPresent),
+    jeq(R1, 0, 'untagged'),
+    add(R7, 4),
+    label('untagged'),
+    st(DW, R10, MTU_AT, 0),
+    mov(R1, R6),
+    ldx(W, R2, R8, L.R_IFINDEX),
+    mov(R3, R10),
+    add(R3, MTU_AT),
+    mov(R4, R7),
+    mov(R5, 0),
+    call(helper.checkMtu),
+    jne(R0, 0, 'up'),
+    ldx(W, R1, R6, skb.gsoSize),
+    jeq(R1, 0, 'yes'),
+    add(R7, R1),
+    ldx(W, R2, R9, L.F_L4),
+    jeq32(R2, L.LAYER_ABSENT, 'yes'),
+    add(R7, R2),
+    ldx(W, R1, R9, word(W_NW)),
+    and(R1, 0xff),
+    jeq(R1, PROTOCOL_UDP, 'udp'),
+    add(R2, 12),
+    mov(R1, R6),
+    mov(R3, R10),
+    add(R3, TYPE_AT),
+    mov(R4, 1),
+    call(helper.skbLoadBytes),
+    jne(R0, 0, 'up'),
+    ldx(B, R1, R10, TYPE_AT),
+    rsh(R1, 4),
+    lsh(R1, 2),
+    add(R7, R1),
+    ja('compare'),
+    label('udp'),
+    add(R7, 8),
+    label('compare'),
+    // The device's limit is without its own header.
+    sub(R7, 14),
+    ldx(W, R1, R10, MTU_AT),
+    jgt(R7, R1, 'up'),
+    label('yes'),
+  );
 
 const ethernet = (family: 4 | 6): Code => [
   st(DW, R9, HEADER, 0),

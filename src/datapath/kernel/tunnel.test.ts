@@ -7,11 +7,12 @@ import { formatMac } from '../../wire/address.ts';
 import { get16, get32, put16 } from '../../wire/bytes.ts';
 import { fillIpv4Checksum } from '../../wire/checksum.ts';
 import type { GeneveOption } from '../../wire/geneve.ts';
-import { eth, ip, ipv4, ipv6, udp } from '../../wire/make.ts';
+import { eth, ip, ipv4, ipv6, tcp, udp } from '../../wire/make.ts';
 import { buildPacket, type Layer } from '../../wire/packet.ts';
 import { hex } from '../conformance/frames.ts';
 import type { Packet } from '../packet/packet.ts';
 import { TUN_F_RAW_OPTIONS } from '../text/tunnel.ts';
+import type { PacketOffload } from '../types.ts';
 import { packetOf } from '../userspace/core.ts';
 import * as L from './layout.ts';
 import { anyPacket } from './testing/arbitraries.ts';
@@ -373,6 +374,25 @@ test('JavaScript is asked to send what cannot be sent here', { skip }, () => {
     ['a checksum over all', key(F.W_TUN_FLAGS, (v) => v | (F.TUN_F_CSUM << 16))],
     ['from a tunnel', keyOf(PLAIN, false), TUNNEL_PORTS.geneve],
   ];
+  const long = buildPacket(
+    [eth('02:00:00:00:00:0a', '02:00:00:00:00:0b'), ipv4('10.0.0.1', '10.0.0.2'), tcp(1, 2)],
+    new Uint8Array(1422),
+  );
+  const segments = (gsoSize: number): PacketOffload => ({
+    csumStart: 34,
+    csumOffset: 16,
+    gsoType: 1,
+    gsoSize,
+  });
+  const fit = rig.send('vxlan', long.subarray(0, 1464), null, keyOf(PLAIN, false));
+  assert.deepEqual([fit.up, fit.packets.length], [false, 1]);
+  const lengths: readonly (readonly [Uint8Array, PacketOffload | null, boolean])[] = [
+    [long, null, true],
+    [long, segments(1410), false],
+    [long, segments(1411), true],
+  ];
+  for (const [packet, offload, up] of lengths)
+    assert.equal(rig.send('vxlan', packet, offload, keyOf(PLAIN, false)).up, up, `${offload?.gsoSize}`);
   for (const [what, flow, from] of cases) {
     const { packets, up } = rig.send('vxlan', INNER, null, flow, from);
     assert.equal(up, true, what);

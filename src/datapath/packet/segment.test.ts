@@ -207,3 +207,21 @@ test('an unfinished checksum is seen in the bytes, and a finished one left alone
     }),
   );
 });
+
+test('whatever bytes come, what is inferred of them stays inside of them', () => {
+  const likely = fc.constantFrom(
+    [],
+    [0x08, 0x00, 0x45, 0, 0, 60, 0, 0, 0, 0, 64, 6],
+    [0x81, 0x00, 0, 7, 0x86, 0xdd, 0x60, 0, 0, 0, 0, 20, 6],
+  );
+  fc.assert(
+    fc.property(likely, fc.uint8Array({ maxLength: 120 }), (start, tail) => {
+      const packet = Packet.copyOf(Uint8Array.of(...new Uint8Array(12), ...start, ...tail));
+      if (packet.length < 14) return;
+      inferOffload(packet);
+      if (packet.csumStart !== -1) assert.ok(packet.csumStart + packet.csumOffset + 2 <= packet.length);
+      extractFlow(packet, newFlow());
+      if (packet.gsoType !== 0 && planSegments(packet) !== null) segmentsOf(packet);
+    }),
+  );
+});

@@ -46,10 +46,13 @@ export class Counters {
   /** hits, missed, lost, microflowHits, masksSearched, then the drops by reason. */
   readonly #totals: Float64Array;
 
-  /** @param memory that of another thread's or process's `Counters` of the same size; none: new memory of zeros */
+  /**
+   * @param memory that of another thread's or process's `Counters` of the same size; none: this thread's own, which
+   * the collector of garbage knows the size of, as it doesn't of shared memory
+   */
   constructor(maxFlows: number, memory?: ArrayBufferLike) {
     this.maxFlows = maxFlows;
-    this.memory = memory ?? new SharedArrayBuffer(Counters.bytesFor(maxFlows));
+    this.memory = memory ?? new ArrayBuffer(Counters.bytesFor(maxFlows));
     this.#totals = new Float64Array(this.memory, 0, TOTALS + DROP_REASONS.length);
     this.#ports = new Float64Array(this.memory, TOTAL_BYTES, MAX_PORTS * PORT_FIELDS);
     this.flows = new Float64Array(this.memory, TOTAL_BYTES + PORT_BYTES, maxFlows * 3);

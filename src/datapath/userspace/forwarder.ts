@@ -82,8 +82,18 @@ export class Forwarder implements M.CommandHandler {
     this.#rebuildPolls();
   }
 
-  /** Works until it is told to stop. */
+  /** Works until it is told to stop. However it ends, its sockets do too: they would keep their UDP ports. */
   run(): void {
+    try {
+      this.#work();
+    } finally {
+      for (const port of this.#ports) port.close();
+      this.#polls.close();
+      this.#asks.close();
+    }
+  }
+
+  #work(): void {
     const offset = monotonic() - performance.now();
     let idleSince = -1;
     while (!this.#stopped) {
@@ -107,9 +117,6 @@ export class Forwarder implements M.CommandHandler {
         idleSince = -1;
       }
     }
-    for (const port of this.#ports) port.close();
-    this.#polls.close();
-    this.#asks.close();
   }
 
   #takeCommands(): number {

@@ -109,7 +109,8 @@ class WorkerDatapath implements Datapath {
     this.#clock = options.clock;
     this.#log = options.log.module('dpif_netdev').limited(60, 5);
     this.#onFailure = options.onFailure;
-    this.#counters = new Counters(maxFlows);
+    const counters = new SharedArrayBuffer(Counters.bytesFor(maxFlows));
+    this.#counters = new Counters(maxFlows, counters);
     this.#table = new MegaflowTable({ maxFlows, maxMasks }, 0);
     this.#timeOffset = options.clock.now() - monotonic();
     this.#ports.add({ port: LOCAL_PORT, name: this.name, type: 'tap' });
@@ -117,7 +118,7 @@ class WorkerDatapath implements Datapath {
     const setup: M.WorkerSetup = {
       control: this.#control.buffer as SharedArrayBuffer,
       answer: this.#answer.buffer as SharedArrayBuffer,
-      counters: this.#counters.memory as SharedArrayBuffer,
+      counters,
       commands: this.#commands.memory,
       upcalls: this.#upcalls.memory,
       wakeFd: this.#wake.fd,

@@ -172,9 +172,9 @@ export class Dpctl {
       const port = datapath.ports().find((each) => each.name === name || String(each.port) === name);
       if (port === undefined) throw failure(`no port named ${name}`);
       if (port.port === 0) throw failure(`deleting port ${name} from ${dp} failed (Invalid argument)`);
-      const ofPort = 'backer' in target ? target.backer.slowPath.portAt(port.port) : undefined;
-      if (ofPort !== undefined) this.#options.vswitch.deletePort(ofPort);
-      else datapath.portDelete(port.port);
+      const ofPorts = 'backer' in target ? target.backer.slowPath.portsOn(port.port) : [];
+      for (const ofPort of ofPorts) this.#options.vswitch.deletePort(ofPort);
+      if (ofPorts.length === 0) datapath.portDelete(port.port);
     }
   }
 

@@ -146,12 +146,21 @@ export class TunnelPorts {
       );
       if (found !== undefined) return found;
     }
-    this.#log.warn(() => `receive tunnel port not found (${formatFlow(key)})`);
     return null;
+  }
+
+  /** Says that nobody takes a packet which came. */
+  complain(key: Flow): void {
+    this.#log.warn(() => `receive tunnel port not found (${formatFlow(key)})`);
   }
 
   shared(): IterableIterator<SharedPort> {
     return this.#shared.values();
+  }
+
+  /** Those on one datapath port. */
+  on(dpPort: number): OfPort[] {
+    return this.list().filter((port) => port.dpPort === dpPort);
   }
 
   /** In order of precedence. */

@@ -384,3 +384,26 @@ test('a tunnel is described as list-tunnels has it', () => {
     'port 4789: br0-t2 (vxlan: flow->flow, key=flow, legacy_l2, dp port=4789, out_key=0x9, ttl=64, tos=0x8, csum=true)\n',
   ]);
 });
+
+test('NORMAL floods into tunnels with what each asks for, and learns where the answer comes from', () => {
+  const world = new World();
+  const bridge = world.bridge('br0');
+  tunnels(bridge, {
+    1: ['vxlan', { remote_ip: '1.1.1.1', key: '5' }],
+    2: ['geneve', { remote_ip: '2.2.2.2', key: '6' }],
+  });
+  const source = bridge.addPort(20);
+  bridge.addFlow('actions=NORMAL');
+  const there = 'eth(src=02:00:00:00:00:01,dst=02:00:00:00:00:02),eth_type(0x1234)';
+  const back = 'eth(src=02:00:00:00:00:02,dst=02:00:00:00:00:01),eth_type(0x1234)';
+  send(world, keyOf(`in_port(${source.dpPort}),${there}`));
+  const second = 'set(tunnel(tun_id=0x6,dst=2.2.2.2,ttl=64,tp_dst=6081,flags(df|key))),6081';
+  assert.equal(
+    actionsOf(world),
+    `set(tunnel(tun_id=0x5,dst=1.1.1.1,ttl=64,tp_dst=4789,flags(df|key))),4789,${second}`,
+  );
+  send(world, keyOf(`tunnel(tun_id=0x6,src=2.2.2.2,dst=9.9.9.9,ttl=64,flags(key)),in_port(6081),${back}`));
+  world.slowPath.purge();
+  send(world, keyOf(`in_port(${source.dpPort}),${there}`));
+  assert.equal(actionsOf(world), second);
+});

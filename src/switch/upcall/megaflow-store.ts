@@ -108,7 +108,7 @@ export class MegaflowStore {
    * tables say. False if no bridge has its port.
    */
   adopt(dpKey: Flow, mask: Flow, actions: readonly DpAction[]): boolean {
-    const tunnel = this.#translator.tunnels.list().find((port) => port.dpPort === dpKey[W_IN_PORT]);
+    const [tunnel] = this.#translator.tunnels.on(dpKey[W_IN_PORT]);
     const origin = tunnel ?? this.#translator.originOf(dpKey);
     if (origin === null) return false;
     const { ofproto, ofPort } = origin;

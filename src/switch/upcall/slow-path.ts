@@ -139,9 +139,10 @@ export class SlowPath {
     this.changed({ tag: datapathPortTag(dpPort) });
   }
 
-  /** The port on a datapath port that no tunnels share. */
-  portAt(dpPort: number): OfPort | undefined {
-    return this.#translator.portAt(dpPort);
+  /** The ports on a datapath port: several where they are tunnels. */
+  portsOn(dpPort: number): OfPort[] {
+    const port = this.#translator.portAt(dpPort);
+    return port === undefined ? this.tunnels.on(dpPort) : [port];
   }
 
   /** The port by which a packet with this datapath's key comes: its tunnel's, if it came by one; null: none. */

@@ -6,6 +6,7 @@ import { formatFlow } from '../../flow/flow-text.ts';
 import { type Flow, W_IN_PORT, W_TCP_FLAGS } from '../../flow/layout.ts';
 import { toHex } from '../../wire/bytes.ts';
 import type { Ofproto } from '../ofproto/ofproto.ts';
+import { hasTunnelDestination } from '../tunnel/ports.ts';
 import { savedInPort } from '../xlate/frozen.ts';
 import { ERROR_TEXT, renderTrace, TraceSink } from '../xlate/report.ts';
 import type { CacheEntry, TrafficStats, XlateError } from '../xlate/types.ts';
@@ -87,6 +88,7 @@ export class UpcallHandler {
 
   #miss(upcall: Upcall, origin: Origin | null): void {
     if (origin === null) {
+      if (hasTunnelDestination(upcall.flow)) this.#translator.tunnels.complain(upcall.flow);
       this.#log.info(() => `received packet on unassociated datapath port ${upcall.flow[W_IN_PORT]}`);
       return;
     }
