@@ -61,12 +61,15 @@ function randomFlows(random: Random, ports: readonly number[]): MegaflowSpec[] {
   const flows: MegaflowSpec[] = [];
   for (let i = 0; i < FLOWS; i++) {
     const port = random.pick(ports);
-    const key = keyOf(port, randomFrame(random), random.chance(20) ? 1 + random.below(2) : 0);
+    const recircId = random.chance(20) ? 1 + random.below(2) : 0;
+    const key = keyOf(port, randomFrame(random), recircId);
     key[W_IN_PORT] = port;
     const covered = flows.some((f) => f.mask.every((m, w) => ((f.key[w] ^ key[w]) & m) === 0));
     if (covered) continue;
     const mask = disjointMask(random, key, flows);
-    flows.push({ key: masked(key, mask), mask, actions: randomActions(random, ports, 3) });
+    // Copies stand 4 deep in each other in the kernel, more in user space.
+    const actions = randomActions(random, ports, recircId === 0 ? 3 : 0);
+    flows.push({ key: masked(key, mask), mask, actions });
   }
   return flows;
 }

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { returning } from '../../ebpf/build.ts';
 import { TC_ACT } from '../../ebpf/context.ts';
+import { possibleCpus } from '../../ebpf/map.ts';
 import { Program } from '../../ebpf/program.ts';
 import { needsRoot } from '../../ebpf/testing/programs.ts';
 import * as F from '../../flow/layout.ts';
@@ -228,17 +229,20 @@ test('the table that a packet was found in is tried first for the next one', { s
     assert.equal(lab.send(packet), TC_ACT.redirect);
     return lab.total(L.T_MASKS_SEARCHED) - before;
   };
+  // Each CPU remembers by itself, and the runs may change from one to the other.
+  const searchedAgain = (packet: Uint8Array): number =>
+    Math.min(...Array.from({ length: possibleCpus() + 1 }, () => searched(packet)));
   packets.forEach((packet, i) => {
     const first = searched(packet);
     assert.ok(first === 1 || first >= i + 1, `${first} of ${i + 1}`);
-    assert.equal(searched(packet), 1);
+    assert.equal(searchedAgain(packet), 1);
   });
   assert.ok(lab.total(L.T_CACHE_HITS) >= packets.length);
   // Bytes of tables that are no more.
   lab.setMasks(masks.slice(0, 5));
   lab.put(2, keyOf(packets[39]!), 1, L.ENTRY_OUTPUT, 3);
   assert.equal(searched(packets[39]!), 3);
-  assert.equal(searched(packets[39]!), 1);
+  assert.equal(searchedAgain(packets[39]!), 1);
 });
 
 test('what one packet had the next does not have', { skip }, () => {
