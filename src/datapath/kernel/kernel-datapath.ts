@@ -115,13 +115,31 @@ const RING_BYTES = 1 << 20;
 /** @throws WeftError, SystemError where the kernel lacks something, or this process may not. */
 export function createKernelDatapath(options: KernelOptions): KernelDatapath {
   const { maxFlows = DEFAULT_MAX_FLOWS, rings = RINGS, ringBytes = RING_BYTES } = options;
+  const { name = 'ovs-system', netns, pinRoot } = options;
   const maps = createMaps({ maxFlows, rings, ringBytes });
+  const log = options.log.module('dpif_kernel').limited(60, 5);
+  const there: There = (work) => (netns === undefined ? work() : inNetns(netns, work));
+  const succession = new Succession({ name, maps, log, pinRoot, there });
   try {
-    return new Kernel(options, maps, maxFlows);
+    return new Kernel(options, { name, maps, maxFlows, log, there, succession });
   } catch (error) {
+    // Whoever forwards instead must not do it beside what an earlier process left.
+    succession.close(false);
     closeMaps(maps);
     throw error;
   }
+}
+
+/** Runs something in the network namespace of the datapath. */
+type There = <T>(work: () => T) => T;
+
+interface KernelParts {
+  readonly name: string;
+  readonly maps: KernelMaps;
+  readonly maxFlows: number;
+  readonly log: ModuleLog;
+  readonly there: There;
+  readonly succession: Succession;
 }
 
 interface Waiting {
@@ -175,14 +193,13 @@ class Kernel implements KernelDatapath {
   #lost = 0;
   #closed = false;
 
-  constructor(options: KernelOptions, maps: KernelMaps, maxFlows: number) {
+  constructor(options: KernelOptions, { name, maps, maxFlows, log, there, succession }: KernelParts) {
     const { netns, clock } = options;
     this.type = options.type ?? 'system@ovs-system';
-    this.name = options.name ?? 'ovs-system';
+    this.name = name;
     this.#clock = clock;
-    this.#log = options.log.module('dpif_kernel').limited(60, 5);
+    this.#log = log;
     const defer = options.defer ?? setImmediate;
-    const there = <T>(work: () => T): T => (netns === undefined ? work() : inNetns(netns, work));
     this.#timeOffset = clock.now() - monotonic();
     this.#programOf = new Int32Array(maxFlows).fill(-1);
     this.#kindOf = new Uint8Array(maxFlows);
@@ -208,9 +225,7 @@ class Kernel implements KernelDatapath {
       this.#cookies,
       () => clock.now(),
     );
-    const { name } = this;
-    const log = this.#log;
-    this.#succession = new Succession({ name, maps, log, pinRoot: options.pinRoot, there });
+    this.#succession = succession;
     this.#masks = new MaskTables(
       { maxFlows, maxMasks: Math.min(options.maxKernelMasks ?? MAX_TABLES, MAX_TABLES) },
       (spec) => this.#succession.makeHash(spec),
@@ -539,13 +554,14 @@ class Kernel implements KernelDatapath {
     this.#closed = true;
     this.#handler = null;
     this.#lookup.close();
+    // Now and not later, so that the next one in this very process has the directory for itself.
+    this.#succession.close(this.#leaving);
     await this.#pump.close();
     if (this.#leaving) await this.#ports.leave();
     else await this.#ports.close();
     if (this.#leaving) this.#fixed.leave();
     else this.#fixed.close();
     if (!this.#leaving) this.#masks.close();
-    this.#succession.close(this.#leaving);
     this.#reader.close();
     this.#kernelCounters.close();
     this.#sender.close();

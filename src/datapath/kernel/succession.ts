@@ -109,13 +109,15 @@ export class Succession {
   #openPins(): Pins | null {
     const { pinRoot, name, maps, log, there } = this.#options;
     if (pinRoot === undefined) return null;
+    let pins: Pins | null = null;
     try {
-      const pins = there(() => Pins.open(pinRoot, name));
+      pins = there(() => Pins.open(pinRoot, name));
       pins.pinMaps(maps);
       return pins;
     } catch (error) {
       const why = error instanceof Error ? error.message : String(error);
       log.info(`${name}: forwarding will end with this process, nothing can be pinned: ${why}`);
+      pins?.close();
       return null;
     }
   }
