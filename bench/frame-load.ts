@@ -14,6 +14,7 @@ import {
   and,
   B,
   call,
+  DW,
   exit,
   H,
   label,
@@ -71,12 +72,16 @@ export interface Load {
   readonly first?: number;
   /** Bytes of UDP payload; default 18, which makes the shortest frame. */
   readonly payload?: number;
+  /** The time (ns of the monotonic clock) stands in the frame, for a sink that measures delays. */
+  readonly stamp?: boolean;
 }
 
 const ETH_SRC = 6;
 const IP_SRC = 26;
 const UDP_SRC = 34;
 const UDP_DST = 36;
+/** Where a stamp stands: in the payload, aligned. */
+export const STAMP = 44;
 /** Frames a system call. */
 const BURST = 8192;
 
@@ -123,6 +128,7 @@ const generator = (load: Load, counter: BpfMap<number, number>, ifindex: number)
   stx(W, R0, 0, R3),
   needBytes(60, 'none'),
   vary(load),
+  load.stamp === true ? [call(helper.ktimeGetNs), stx(DW, R7, STAMP, R0)] : [],
   mov(R1, ifindex),
   mov(R2, 0),
   call(helper.redirect),

@@ -5,9 +5,11 @@ import { fileURLToPath } from 'node:url';
 import type { Clock } from '../src/base/clock.ts';
 import {
   atomicAdd,
+  call,
   DW,
   exit,
   H,
+  jlt,
   jne,
   label,
   ldx,
@@ -17,12 +19,16 @@ import {
   R1,
   R7,
   R10,
+  rsh,
   st,
+  stx,
+  sub,
   W,
 } from '../src/ebpf/asm.ts';
 import { lookup, needBytes, prologue } from '../src/ebpf/build.ts';
 import { u32, u64 } from '../src/ebpf/codec.ts';
 import { TC_ACT } from '../src/ebpf/context.ts';
+import { helper } from '../src/ebpf/helpers.ts';
 import type { Code } from '../src/ebpf/instruction.ts';
 import { type Attachment, attachClassifier } from '../src/ebpf/link.ts';
 import { BpfMap } from '../src/ebpf/map.ts';
@@ -31,7 +37,7 @@ import { Links } from '../src/sys/netlink/link.ts';
 import { NetlinkSocket } from '../src/sys/netlink/socket.ts';
 import { inNetns } from '../src/sys/netns.ts';
 import { type Network, saysOnStdout } from '../test/network.ts';
-import { LOAD_TARGET, type Load } from './frame-load.ts';
+import { LOAD_TARGET, type Load, STAMP } from './frame-load.ts';
 
 const LOAD = fileURLToPath(new URL('./frame-load.ts', import.meta.url));
 
@@ -66,8 +72,34 @@ export function ifindexOf(network: Network, namespace: string, device: string): 
 
 const IP_DST = 30;
 
+/** Delays are counted in classes of 4,096 ns, the last of which has all that are longer: 67 ms. */
+const DELAY_SHIFT = 12;
+const DELAY_CLASSES = 16384;
+
+type Counters = BpfMap<number, bigint>;
+
+const count = (counters: Counters): Code => [
+  lookup(counters, -4, 'other'),
+  mov(R1, 1),
+  atomicAdd(DW, R0, 0, R1),
+];
+
+/** Counts the delay of a frame that is stamped. */
+const countDelay = (delays: Counters): Code => [
+  needBytes(STAMP + 8, 'other'),
+  call(helper.ktimeGetNs),
+  ldx(DW, R1, R7, STAMP),
+  sub(R0, R1),
+  rsh(R0, DELAY_SHIFT),
+  jlt(R0, DELAY_CLASSES, 'short'),
+  mov(R0, DELAY_CLASSES - 1),
+  label('short'),
+  stx(W, R10, -4, R0),
+  count(delays),
+];
+
 /** Drops and counts frames of the load, so that what a receiver's stack would do with them is not measured. */
-const sinkProgram = (counter: BpfMap<number, bigint>): Code => [
+const sinkProgram = (counter: Counters, delays: Counters | null): Code => [
   prologue(),
   needBytes(IP_DST + 4, 'other'),
   ldx(H, R1, R7, 12),
@@ -75,9 +107,8 @@ const sinkProgram = (counter: BpfMap<number, bigint>): Code => [
   ldx(W, R1, R7, IP_DST),
   jne(R1, Buffer.from(Uint32Array.of(LOAD_TARGET).buffer).readInt32BE(), 'other'),
   st(W, R10, -4, 0),
-  lookup(counter, -4, 'other'),
-  mov(R1, 1),
-  atomicAdd(DW, R0, 0, R1),
+  count(counter),
+  delays === null ? [] : countDelay(delays),
   mov32(R0, TC_ACT.shot),
   exit(),
   label('other'),
@@ -85,15 +116,22 @@ const sinkProgram = (counter: BpfMap<number, bigint>): Code => [
   exit(),
 ];
 
+const counters = (name: string, maxEntries: number): Counters =>
+  BpfMap.create({ kind: 'array', name, key: u32, value: u64, maxEntries });
+
 /** Counts the load's frames at a guest's device, and ends them there. */
 export class Sink {
-  readonly #counter: BpfMap<number, bigint>;
+  readonly #counter: Counters;
+  readonly #delays: Counters | null;
   readonly #attachment: Attachment;
 
-  constructor(network: Network, guest: string, device = 'eth0') {
-    this.#counter = BpfMap.create({ kind: 'array', name: 'weft_sink', key: u32, value: u64, maxEntries: 1 });
-    using program = Program.load({ kind: 'classifier', name: 'weft_sink', code: sinkProgram(this.#counter) });
-    const ifindex = ifindexOf(network, guest, device);
+  /** `delays`: frames are stamped. */
+  constructor(network: Network, guest: string, delays = false) {
+    this.#counter = counters('weft_sink', 1);
+    this.#delays = delays ? counters('weft_delays', DELAY_CLASSES) : null;
+    const code = sinkProgram(this.#counter, this.#delays);
+    using program = Program.load({ kind: 'classifier', name: 'weft_sink', code });
+    const ifindex = ifindexOf(network, guest, 'eth0');
     this.#attachment = inNetns(network.path(guest), () => attachClassifier(program, ifindex, 'ingress'));
   }
 
@@ -101,9 +139,26 @@ export class Sink {
     return Number(this.#counter.get(0));
   }
 
+  /** Milliseconds that a share of the frames since the last call of `forgetDelays` took at the most. */
+  delay(share: number): number {
+    const all = Array.from({ length: DELAY_CLASSES }, (_, i) => Number(this.#delays?.get(i) ?? 0));
+    const limit = share * all.reduce((sum, n) => sum + n, 0);
+    let seen = 0;
+    const found = all.findIndex((n) => {
+      seen += n;
+      return seen >= limit;
+    });
+    return ((found + 1) * 2 ** DELAY_SHIFT) / 1e6;
+  }
+
+  forgetDelays(): void {
+    for (let i = 0; i < DELAY_CLASSES; i++) this.#delays?.set(i, 0n);
+  }
+
   close(): void {
     this.#attachment.close();
     this.#counter.close();
+    this.#delays?.close();
   }
 }
 
@@ -137,16 +192,24 @@ export interface Rate {
   readonly cpu: number;
 }
 
+/** Sends a load from `guest` to its end; how many frames it were. */
+export async function sendLoad(network: Network, guest: string, load: Omit<Load, 'device'>): Promise<number> {
+  const args = [LOAD, JSON.stringify({ device: 'eth0', ...load })];
+  const { status, stdout, stderr } = await network.run(guest, process.execPath, args);
+  if (status !== 0) throw new Error(`the generator failed: ${stderr}`);
+  return (JSON.parse(stdout) as { sent: number }).sent;
+}
+
 /** Sends a load from `guest`, and looks at a sink for `seconds` of it. `pids`: who else works for it. */
 export async function frameRate(
   network: Network,
   guest: string,
   sink: Sink,
-  load: Omit<Load, 'device' | 'seconds'> & { device?: string },
+  load: Omit<Load, 'device' | 'seconds'>,
   seconds: number,
   pids: readonly (number | 'self')[],
 ): Promise<Rate> {
-  const whole: Load = { device: 'eth0', ...load, seconds: seconds + 0.8 };
+  const whole: Load = { ...load, device: 'eth0', seconds: seconds + 0.8 };
   const child = network.start(guest, process.execPath, [LOAD, JSON.stringify(whole)]);
   let stderr = '';
   child.stderr?.on('data', (data: Buffer) => {
