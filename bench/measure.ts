@@ -195,7 +195,7 @@ export interface Rate {
 /** Sends a load from `guest` to its end; how many frames it were. */
 export async function sendLoad(network: Network, guest: string, load: Omit<Load, 'device'>): Promise<number> {
   const args = [LOAD, JSON.stringify({ device: 'eth0', ...load })];
-  const { status, stdout, stderr } = await network.run(guest, process.execPath, args);
+  const { status, stdout, stderr } = await network.run(guest, process.execPath, args, { NODE_OPTIONS: '' });
   if (status !== 0) throw new Error(`the generator failed: ${stderr}`);
   return (JSON.parse(stdout) as { sent: number }).sent;
 }

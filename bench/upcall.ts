@@ -139,8 +139,10 @@ class Contender {
     };
   }
 
-  close(): void {
+  async close(): Promise<void> {
     for (const sink of this.#sinks) sink.close();
+    // Else the links of our ports would go on.
+    await this.#host.run('ovs-appctl', '--timeout=20', 'exit', '--cleanup');
     this.#host.close();
   }
 }
@@ -162,7 +164,7 @@ try {
     for (const rate of rates)
       for (const contender of contenders) contender.samples.push(await contender.measure(rate));
 } finally {
-  for (const contender of contenders) contender.close();
+  for (const contender of contenders) await contender.close();
   network.close();
 }
 
