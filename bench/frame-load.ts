@@ -118,7 +118,7 @@ const vary = (load: Load): Code => {
 };
 
 /** Numbers the frame, makes it another one by that, and has it sent. */
-const generator = (load: Load, counter: BpfMap<number, number>, ifindex: number): Code => [
+export const generator = (load: Load, counter: BpfMap<number, number>, ifindex: number): Code => [
   prologue(xdp),
   st(W, R10, -4, 0),
   lookup(counter, -4, 'none'),
@@ -139,7 +139,7 @@ const generator = (load: Load, counter: BpfMap<number, number>, ifindex: number)
 ];
 
 /** The frame that the others are made from. */
-function pattern(load: Load): Uint8Array {
+export function pattern(load: Load): Uint8Array {
   const { src = 1, dst = 2, group = 1, payload = 18 } = load;
   const bytes =
     load.vary === 'flow'
