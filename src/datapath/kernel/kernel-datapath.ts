@@ -1,7 +1,7 @@
 import type { Clock } from '../../base/clock.ts';
 import { WeftError } from '../../base/errors.ts';
 import type { Logger, ModuleLog } from '../../base/log.ts';
-import type { Flow } from '../../flow/layout.ts';
+import { type Flow, newFlow } from '../../flow/layout.ts';
 import { EpollSet } from '../../sys/epoll.ts';
 import type { MemoryMap } from '../../sys/memory-map.ts';
 import { inNetns } from '../../sys/netns.ts';
@@ -142,11 +142,28 @@ interface KernelParts {
   readonly succession: Succession;
 }
 
-interface Waiting {
-  readonly packet: Uint8Array;
-  readonly flow: Flow;
-  readonly cookie: UserspaceCookie | null;
-  readonly offload: PacketOffload | null;
+/** An upcall that is to be handed out, in memory that is used again. */
+class Waiting {
+  #bytes = new Uint8Array(2048);
+  packet = this.#bytes;
+  readonly flow = newFlow();
+  cookie: UserspaceCookie | null = null;
+  offload: PacketOffload | null = null;
+
+  fill(packet: Packet, key: Flow, cookie: UserspaceCookie | null): void {
+    const length = packet.length - packet.cutLength;
+    if (length > this.#bytes.length) this.#bytes = new Uint8Array(length);
+    this.packet = this.#bytes.subarray(0, length);
+    this.packet.set(packet.buffer.subarray(packet.start, packet.start + length));
+    this.flow.set(key);
+    this.cookie = cookie;
+    this.offload = offloadOf(packet);
+  }
+
+  /** Whether it is worth keeping. */
+  get small(): boolean {
+    return this.#bytes.length <= 2048;
+  }
 }
 
 class Kernel implements KernelDatapath {
@@ -183,6 +200,11 @@ class Kernel implements KernelDatapath {
   readonly #tunnelled = new Packet(new Uint8Array(0));
   #handler: ((upcall: Upcall) => void) | null = null;
   #waiting: Waiting[] = [];
+  /** Those that were handed out. */
+  readonly #spare: Waiting[] = [];
+  /** An entry of a mask's table, as words and as bytes. */
+  readonly #entry = new Uint32Array(L.ENTRY_SIZE / 4);
+  readonly #entryBytes = new Uint8Array(this.#entry.buffer);
   #executing: ExecuteRequest[] = [];
   #inCore = false;
   #draining = false;
@@ -304,16 +326,16 @@ class Kernel implements KernelDatapath {
 
   // --- Megaflows ------------------------------------------------------------------------------------
 
-  flowPut(flow: MegaflowSpec): MegaflowId {
-    const slot = this.#core.table.put(flow.key, flow.mask);
-    this.#core.setActions(slot, flow.actions);
+  flowPut({ key, mask, actions }: MegaflowSpec): MegaflowId {
+    const slot = this.#core.table.put(key, mask);
+    this.#core.setActions(slot, actions);
     const before = this.#programOf[slot];
     if (this.#kindOf[slot] === L.ENTRY_UP + 1) this.#upFlows--;
-    const [kind, argument] = this.#entryOf(slot, flow.actions);
+    const [kind, argument] = this.#entryOf(slot, actions);
     this.#kindOf[slot] = kind + 1;
     if (kind === L.ENTRY_UP) this.#upFlows++;
-    const value = Uint32Array.of(slot, kind, argument, 0);
-    this.#masks.put(slot, flow.key, flow.mask, new Uint8Array(value.buffer));
+    this.#entry.set([slot, kind, argument, 0]);
+    this.#masks.put(slot, key, mask, this.#entryBytes);
     if (before >= 0) this.#slots.give(before);
     this.#lookup.changed();
     return slot;
@@ -390,7 +412,10 @@ class Kernel implements KernelDatapath {
       this.#executing.push({ ...request, packet: request.packet.slice(), flow: request.flow.slice() });
       return;
     }
-    this.#runCore(() => this.#core.execute(packetOf(request), request.flow, request.actions));
+    const { flow, actions, offload } = request;
+    const packet = this.#copyOf(request.packet);
+    if (offload !== undefined && offload !== null) Object.assign(packet, offload);
+    this.#runCore(() => this.#core.execute(packet, flow, actions));
     this.#drain();
   }
 
@@ -477,7 +502,8 @@ class Kernel implements KernelDatapath {
       while (this.#waiting.length > 0 || this.#executing.length > 0) {
         const waiting = this.#waiting;
         this.#waiting = [];
-        for (const { packet, flow, cookie, offload } of waiting) {
+        for (const upcall of waiting) {
+          const { packet, flow, cookie, offload } = upcall;
           this.#handler?.({
             kind: cookie === null ? 'miss' : 'action',
             packet,
@@ -486,6 +512,7 @@ class Kernel implements KernelDatapath {
             actions: null,
             offload,
           });
+          if (upcall.small && this.#spare.length < MAX_SPARE) this.#spare.push(upcall);
         }
         const executing = this.#executing;
         this.#executing = [];
@@ -499,13 +526,9 @@ class Kernel implements KernelDatapath {
 
   #queueUpcall(packet: Packet, key: Flow, cookie: UserspaceCookie | null): boolean {
     if (this.#handler === null || this.#waiting.length >= MAX_WAITING) return false;
-    const length = packet.length - packet.cutLength;
-    this.#waiting.push({
-      packet: packet.buffer.slice(packet.start, packet.start + length),
-      flow: key.slice(),
-      cookie,
-      offload: offloadOf(packet),
-    });
+    const waiting = this.#spare.pop() ?? new Waiting();
+    waiting.fill(packet, key, cookie);
+    this.#waiting.push(waiting);
     return true;
   }
 
@@ -575,3 +598,5 @@ class Kernel implements KernelDatapath {
 const MAX_WAITING = 16384;
 /** Packets of one tunnel port's sockets in one go. */
 const TUNNELLED_A_GO = 32;
+/** Of those, how many are kept to be used again. */
+const MAX_SPARE = 64;

@@ -108,6 +108,8 @@ export class MaskTables {
   readonly #makeHash: (spec: HashSpec) => EntryHash;
   readonly #failed: (error: Error) => void;
   readonly #byMask = new Map<string, Table>();
+  /** Tables that were found last, by a hash of their masks: naming a mask takes microseconds. */
+  readonly #found = new Map<number, Table>();
   readonly #homes: (Table | undefined)[] = [];
   readonly #positions: Int32Array;
   /** Tables with a hash, in the order in which they are to be looked up. */
@@ -236,16 +238,21 @@ export class MaskTables {
     for (const hash of this.#retired) hash.close();
     this.#retired = [];
     this.#byMask.clear();
+    this.#found.clear();
     this.#placed = [];
   }
 
   #tableFor(mask: Flow): Table {
+    const hash = maskHash(mask);
+    const found = this.#found.get(hash);
+    if (found !== undefined && sameMask(found.mask, mask)) return found;
     const name = maskName(mask);
     let table = this.#byMask.get(name);
     if (table === undefined) {
       table = new Table(mask);
       this.#byMask.set(name, table);
     }
+    this.#found.set(hash, table);
     return table;
   }
 
@@ -296,6 +303,7 @@ export class MaskTables {
 
   #drop(table: Table): void {
     this.#byMask.delete(maskName(table.mask));
+    this.#found.delete(maskHash(table.mask));
     if (table.hash !== null) this.#unplace(table);
   }
 
@@ -330,4 +338,15 @@ function maskName(mask: Flow): string {
   let name = '';
   for (let w = 0; w < mask.length; w++) if (mask[w] !== 0) name += `${w}:${mask[w].toString(36)} `;
   return name;
+}
+
+function maskHash(mask: Flow): number {
+  let hash = 0;
+  for (let w = 0; w < mask.length; w++) if (mask[w] !== 0) hash = Math.imul(hash ^ mask[w], 0x9e3779b1) + w;
+  return hash | 0;
+}
+
+function sameMask(a: Flow, b: Flow): boolean {
+  for (let w = 0; w < a.length; w++) if (a[w] !== b[w]) return false;
+  return true;
 }

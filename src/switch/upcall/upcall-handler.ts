@@ -92,7 +92,7 @@ export class UpcallHandler {
       this.#log.info(() => `received packet on unassociated datapath port ${upcall.flow[W_IN_PORT]}`);
       return;
     }
-    const dpKey = upcall.flow.slice();
+    const dpKey = this.#translator.arena.copy(upcall.flow);
     const cache: CacheEntry[] = [];
     const { ofproto } = origin;
     const flow = this.#translator.toOpenFlow(dpKey, origin.ofPort);

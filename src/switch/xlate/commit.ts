@@ -87,9 +87,13 @@ function commitGroup(
   wc: Flow,
   actions: DpAction[],
 ): boolean {
+  // Mostly nothing differs, and then this is all that is done.
+  let first = 0;
+  while (first < fields.length && !differs(fields[first], flow, base)) first++;
+  if (first === fields.length) return false;
   const words = new Map<number, number>();
-  for (const field of fields) {
-    if (field.every(([word, bits]) => ((flow[word] ^ base[word]) & bits) === 0)) continue;
+  for (const field of fields.slice(first)) {
+    if (!differs(field, flow, base)) continue;
     for (const [word, bits] of field) {
       const mask = wc[word] & bits;
       if (mask !== 0) words.set(word, (words.get(word) ?? 0) | mask);
@@ -103,6 +107,14 @@ function commitGroup(
   }
   actions.push({ type: 'set', group, words: set });
   return true;
+}
+
+function differs(field: HeaderField, flow: Flow, base: Flow): boolean {
+  for (let i = 0; i < field.length; i++) {
+    const word = field[i][0];
+    if (((flow[word] ^ base[word]) & field[i][1]) !== 0) return true;
+  }
+  return false;
 }
 
 function commitVlan(flow: Flow, base: Flow, wc: Flow, actions: DpAction[]): void {
