@@ -8,6 +8,7 @@
 import { constants } from 'node:os';
 import { bind, check, close, fn, lastErrno, SystemError, setsockopt, socket } from './libc.ts';
 import { MemoryMap } from './memory-map.ts';
+import { enlargeBuffer } from './socket-buffer.ts';
 
 const AF_INET = 2;
 const AF_INET6 = 10;
@@ -17,8 +18,6 @@ const CLOEXEC_NONBLOCK = 0o2000000 | 0o4000;
 const SOL_SOCKET = 1;
 const SO_RCVBUF = 8;
 const SO_NO_CHECK = 11;
-const SO_SNDBUFFORCE = 32;
-const SO_RCVBUFFORCE = 33;
 const SO_MARK = 36;
 const SO_RXQ_OVFL = 40;
 const SOL_IP = 0;
@@ -82,11 +81,6 @@ function withSocket(fd: number, prepare: (fd: number) => void): number {
   return fd;
 }
 
-function enlarge(fd: number, option: number, bytes: number): void {
-  // Without the right to force it the default stays: more is lost in bursts.
-  setsockopt(fd, SOL_SOCKET, option, new Uint8Array(Uint32Array.of(bytes).buffer), 4);
-}
-
 /**
  * A socket that takes what comes to a UDP port, of both families where the host has IPv6. Several datagrams
  * of a sender may come as one (`Datagram.segment`).
@@ -102,7 +96,7 @@ export function openUdpReceiver(port: number): number {
     set(fd, SOL_SOCKET, SO_RXQ_OVFL, 1, `${what}: SO_RXQ_OVFL`);
     // Older kernels give each datagram by itself.
     setsockopt(fd, SOL_UDP, UDP_GRO, new Uint8Array(Uint32Array.of(1).buffer), 4);
-    enlarge(fd, SO_RCVBUFFORCE, RECEIVE_BUFFER);
+    enlargeBuffer(fd, 'receive', RECEIVE_BUFFER);
     const address = new Uint8Array(family === 4 ? 16 : 28);
     new DataView(address.buffer).setUint16(0, family === 4 ? AF_INET : AF_INET6, true);
     address[2] = port >> 8;
@@ -147,7 +141,7 @@ export function openRaw(
     if (receive) {
       if (family === 6) tellHeaders(fd, family);
       set(fd, SOL_SOCKET, SO_RXQ_OVFL, 1, 'SO_RXQ_OVFL');
-      enlarge(fd, SO_RCVBUFFORCE, RECEIVE_BUFFER);
+      enlargeBuffer(fd, 'receive', RECEIVE_BUFFER);
     } else {
       set(fd, SOL_SOCKET, SO_RCVBUF, 1, 'SO_RCVBUF');
     }
@@ -156,7 +150,7 @@ export function openRaw(
 }
 
 function prepareSender(fd: number, { family, dontFragment }: Omit<SenderOptions, 'checksum'>): void {
-  enlarge(fd, SO_SNDBUFFORCE, SEND_BUFFER);
+  enlargeBuffer(fd, 'send', SEND_BUFFER);
   const discover = dontFragment ? PMTUDISC_DO : PMTUDISC_DONT;
   if (family === 4) {
     set(fd, SOL_IP, IP_MTU_DISCOVER, discover, 'IP_MTU_DISCOVER');

@@ -111,7 +111,7 @@ export function createNetns(name: string): void {
       );
     });
   } catch (error) {
-    rmSync(path, { force: true });
+    removeNetns(name);
     throw error;
   }
 }

@@ -27,13 +27,12 @@ import {
 } from './frame.ts';
 import { bind, check, close, fn, getsockopt, lastErrno, setsockopt, socket } from './libc.ts';
 import { MemoryMap } from './memory-map.ts';
+import { enlargeBuffer } from './socket-buffer.ts';
 
 const AF_PACKET = 17;
 const SOCK_RAW_CLOEXEC_NONBLOCK = 3 | 0o2000000 | 0o4000;
 const SOL_SOCKET = 1;
 const SO_ERROR = 4;
-const SO_RCVBUFFORCE = 33;
-const SO_SNDBUFFORCE = 32;
 const SOL_PACKET = 263;
 const PACKET_ADD_MEMBERSHIP = 1;
 const PACKET_RX_RING = 5;
@@ -201,9 +200,8 @@ export class PacketPort implements FrameSource, FrameSink {
         () => tx.ring.unmap(),
       );
       // Large frames wait in the receiving socket's queue: room for a few dozen.
-      check(setsockopt(rx.fd, SOL_SOCKET, SO_RCVBUFFORCE, u32(4 << 20), 4), `${name}: SO_RCVBUFFORCE`);
-      check(setsockopt(tx.fd, SOL_SOCKET, SO_SNDBUFFORCE, u32(4 << 20), 4), `${name}: SO_SNDBUFFORCE`);
-      check(setsockopt(rx.fd, SOL_SOCKET, SO_SNDBUFFORCE, u32(4 << 20), 4), `${name}: SO_SNDBUFFORCE`);
+      enlargeBuffer(rx.fd, 'receive', 4 << 20);
+      for (const { fd } of [rx, tx]) enlargeBuffer(fd, 'send', 4 << 20);
       if (options.bypassQdisc ?? true) {
         for (const { fd } of [rx, tx]) set(fd, PACKET_QDISC_BYPASS, u32(1), `${name}: PACKET_QDISC_BYPASS`);
       }

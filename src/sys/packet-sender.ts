@@ -6,11 +6,10 @@ import { constants } from 'node:os';
 import { type Offload, VNET_HEADER_SIZE, writeVnetHeader } from './frame.ts';
 import { check, close, fn, lastErrno, setsockopt, socket } from './libc.ts';
 import { MemoryMap } from './memory-map.ts';
+import { enlargeBuffer } from './socket-buffer.ts';
 
 const AF_PACKET = 17;
 const SOCK_RAW_CLOEXEC_NONBLOCK = 3 | 0o2000000 | 0o4000;
-const SOL_SOCKET = 1;
-const SO_SNDBUFFORCE = 32;
 const SOL_PACKET = 263;
 const PACKET_ADD_MEMBERSHIP = 1;
 const PACKET_DROP_MEMBERSHIP = 2;
@@ -47,7 +46,7 @@ export class PacketSender {
     );
     try {
       check(setsockopt(this.#fd, SOL_PACKET, PACKET_VNET_HDR, u32(1), 4), 'PACKET_VNET_HDR');
-      check(setsockopt(this.#fd, SOL_SOCKET, SO_SNDBUFFORCE, u32(SEND_BUFFER), 4), 'SO_SNDBUFFORCE');
+      enlargeBuffer(this.#fd, 'send', SEND_BUFFER);
       this.#memory = MemoryMap.anonymous(FRAME_AT + VNET_HEADER_SIZE + MAX_FRAME);
     } catch (error) {
       close(this.#fd);

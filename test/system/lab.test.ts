@@ -85,6 +85,18 @@ test('it forwards in user space where that is asked for', { skip }, () => {
   );
 });
 
+/** As root of a user namespace one may make network namespaces, and load no programs. */
+const ROOTLESS = ['-Urmn', 'sh', '-c', 'mount -t tmpfs none /run && exec "$0" "$@"'];
+
+test('without the right to BPF it forwards in user space, and says why', {
+  skip: skip || (spawnSync('unshare', [...ROOTLESS, 'true']).status !== 0 && 'kernel lacks user namespaces'),
+}, () => {
+  const done = spawnSync('unshare', [...ROOTLESS, weft, 'lab', 'demo', '--once'], { encoding: 'utf8' });
+  assert.equal(done.status, 0, `${done.stdout}${done.stderr}`);
+  assert.match(done.stdout, /host1 forwards in user space, as the kernel datapath can't run: .*EPERM/);
+  assert.match(done.stdout, /All 7 expectations held/);
+});
+
 test('a lab that was killed is cleaned up by the next one', { skip }, async () => {
   const { child, report } = await standing();
   child.kill('SIGKILL');

@@ -29,7 +29,7 @@ export async function run(
     io.out(USAGE);
     return EXIT.ok;
   }
-  const findings = examine(probes);
+  const findings = await examine(probes);
   io.out(options.some((o) => o.name === 'json') ? `${JSON.stringify(findings)}\n` : formatFindings(findings));
   return findings.every((f) => f.ok || f.group !== 'switch') ? EXIT.ok : EXIT.failed;
 }

@@ -34,8 +34,8 @@ function harness() {
   };
 }
 
-test('a failing probe tells why and what to do; its own advice wins', () => {
-  const findings = examine([
+test('a failing probe tells why and what to do; its own advice wins', async () => {
+  const findings = await examine([
     probe('a', 'switch'),
     probe('b', 'fast path', new Error('no b here')),
     probe('c', 'peers', new WeftError('x', 'no c', { remedy: 'buy one' })),

@@ -8,7 +8,7 @@ export type ProbeGroup = 'switch' | 'fast path' | 'tunnels' | 'peers';
 export const GROUPS: Readonly<Record<ProbeGroup, string>> = {
   switch: 'Every switch needs',
   'fast path': 'The fast path in the kernel needs',
-  tunnels: 'Tunnels by the kernel need',
+  tunnels: 'Comparisons with tunnels of the kernel use',
   peers: 'Tests and comparisons use',
 };
 
@@ -22,7 +22,7 @@ export interface Probe {
   /** What to do if it is missing. */
   readonly remedy: string;
   /** Does it, cleans up, and returns what was seen; throws if it cannot be done. */
-  run(): string;
+  run(): string | Promise<string>;
 }
 
 export interface Finding {
@@ -36,17 +36,21 @@ export interface Finding {
 }
 
 /** Tries every probe; one that throws is a finding like any other. */
-export function examine(probes: readonly Probe[]): Finding[] {
-  return probes.map(({ name, group, remedy, run }) => {
-    try {
-      return { name, group, ok: true, reason: run(), remedy: '' };
-    } catch (error) {
-      if (!(error instanceof Error)) throw error;
-      const forbidden = error instanceof SystemError && ['EPERM', 'EACCES'].includes(error.errnoName);
-      const own = forbidden ? ROOT_REMEDY : error instanceof WeftError ? error.remedy : '';
-      return { name, group, ok: false, reason: error.message, remedy: own || remedy };
-    }
-  });
+export async function examine(probes: readonly Probe[]): Promise<Finding[]> {
+  const findings: Finding[] = [];
+  for (const probe of probes) findings.push(await tryOut(probe));
+  return findings;
+}
+
+async function tryOut({ name, group, remedy, run }: Probe): Promise<Finding> {
+  try {
+    return { name, group, ok: true, reason: await run(), remedy: '' };
+  } catch (error) {
+    if (!(error instanceof Error)) throw error;
+    const forbidden = error instanceof SystemError && ['EPERM', 'EACCES'].includes(error.errnoName);
+    const own = forbidden ? ROOT_REMEDY : error instanceof WeftError ? error.remedy : '';
+    return { name, group, ok: false, reason: error.message, remedy: own || remedy };
+  }
 }
 
 /** The findings as a table for people. */
