@@ -1,5 +1,5 @@
 import type { MemoryMap } from '../../sys/memory-map.ts';
-import type { FlowStats, PortStats } from '../types.ts';
+import type { FlowStats, FlowStatsRows, PortStats } from '../types.ts';
 import { DROP_REASONS, type DropReason } from '../userspace/counters.ts';
 import * as L from './layout.ts';
 import type { KernelMaps } from './maps.ts';
@@ -59,6 +59,26 @@ export class KernelCounters {
       tcpFlags |= m[at + 6];
     }
     return { packets, bytes, used: used / NS_PER_MS, tcpFlags };
+  }
+
+  /**
+   * Adds the counters of `slots[i]` to row i, whose time of last use becomes the later one.
+   * @param timeOffset what to add to the monotonic clock's milliseconds
+   */
+  addFlowStats(slots: Int32Array, rows: FlowStatsRows, timeOffset: number, now: number): void {
+    const { shards } = this.#maps;
+    const m = this.#flows;
+    for (let i = 0; i < slots.length; i++) {
+      const first = slots[i] * shards * FLOW_WORDS32;
+      let used = 0;
+      for (let s = 0, at = first; s < shards; s++, at += FLOW_WORDS32) {
+        rows.packets[i] += m[at] + m[at + 1] * WORDS;
+        rows.bytes[i] += m[at + 2] + m[at + 3] * WORDS;
+        used = Math.max(used, m[at + 4] + m[at + 5] * WORDS);
+        rows.tcpFlags[i] |= m[at + 6];
+      }
+      if (used > 0) rows.used[i] = Math.max(rows.used[i], Math.min(used / NS_PER_MS + timeOffset, now));
+    }
   }
 
   /** Packets of a flow alone. */

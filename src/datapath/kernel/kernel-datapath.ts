@@ -16,6 +16,7 @@ import type {
   DpAction,
   ExecuteRequest,
   FlowStats,
+  FlowStatsRows,
   MegaflowId,
   MegaflowSpec,
   PacketOffload,
@@ -394,6 +395,12 @@ class Kernel implements KernelDatapath {
     stats.used = Math.max(stats.used, here.used);
     stats.tcpFlags |= here.tcpFlags;
     return stats;
+  }
+  flowStatsAll(ids: Int32Array, rows: FlowStatsRows): void {
+    for (const id of ids) this.#known(id);
+    const now = this.#clock.now();
+    this.#counters.flowStatsAll(ids, rows, 0, now);
+    this.#kernelCounters.addFlowStats(ids, rows, this.#timeOffset, now);
   }
   get flowCount(): number {
     return this.#core.table.count;
