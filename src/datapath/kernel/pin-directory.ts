@@ -27,9 +27,13 @@ import { namespaceNumber, OWN_NAMESPACE } from '../../sys/netns.ts';
 const LAYOUT = 1;
 export const LINKS = 'links';
 const DIRECTORY = /^weft\d+-.*-(\d+)$/;
-/** Whoever looks for left-overs holds a lock for a moment. */
+/** Whoever looks for left-overs holds a lock for a moment, and so do the threads of a process that was killed. */
 const LOCK_TRIES = 100;
 const LOCK_PAUSE_MS = 10;
+
+function pause(): void {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, LOCK_PAUSE_MS);
+}
 
 /** Where a datapath of the thread's network namespace pins. */
 export function directoryFor(root: string, datapath: string): string {
@@ -39,7 +43,7 @@ export function directoryFor(root: string, datapath: string): string {
 /** Makes a directory if need be, and locks it; the lock ends with the descriptor. */
 export function takeDirectory(directory: string): number {
   for (let tries = 0; tries < LOCK_TRIES; tries++) {
-    if (tries > 0) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, LOCK_PAUSE_MS);
+    if (tries > 0) pause();
     mkdirSync(directory, { recursive: true, mode: 0o700 });
     const fd = openSync(directory, 'r');
     if (tryFlock(fd) && isStill(fd, directory)) return fd;
@@ -62,15 +66,15 @@ function isStill(fd: number, path: string): boolean {
 
 /** Removes what processes have left that nothing runs any more and nobody will take over; returns the directories. */
 export function removeLeftOvers(root: string): string[] {
-  return directories(root).filter((directory) => removeUnlocked(directory, isDead));
+  return directories(root).filter((directory) => removeUnlocked(directory, 1, isDead));
 }
 
-/** Removes what is pinned for a network namespace, unless a process uses it. */
+/** Removes what is pinned for a network namespace, unless a process uses it and goes on to. */
 export function removePinsOf(root: string, namespace: number): string[] {
   const its = directories(root).filter(
     (path) => DIRECTORY.exec(path.slice(root.length + 1))?.[1] === String(namespace),
   );
-  return its.filter((directory) => removeUnlocked(directory, () => true));
+  return its.filter((directory) => removeUnlocked(directory, LOCK_TRIES, () => true));
 }
 
 function directories(root: string): string[] {
@@ -79,7 +83,11 @@ function directories(root: string): string[] {
     .map((name) => join(root, name));
 }
 
-function removeUnlocked(directory: string, condition: (directory: string) => boolean): boolean {
+function removeUnlocked(
+  directory: string,
+  tries: number,
+  condition: (directory: string) => boolean,
+): boolean {
   let fd: number;
   try {
     fd = openSync(directory, 'r');
@@ -87,7 +95,11 @@ function removeUnlocked(directory: string, condition: (directory: string) => boo
     return false;
   }
   try {
-    if (!tryFlock(fd) || !condition(directory)) return false;
+    for (let i = 1; !tryFlock(fd); i++) {
+      if (i >= tries) return false;
+      pause();
+    }
+    if (!condition(directory)) return false;
     removeAll(directory);
     return true;
   } catch {
