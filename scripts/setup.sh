@@ -5,10 +5,12 @@
 set -eu
 cd "$(dirname "$0")/.."
 
-if [ ! -x node_modules/.bin/node ] || [ package-lock.json -nt node_modules/.package-lock.json ]; then
+# By content: a checkout makes the file new, and the packages no different.
+installed=node_modules/.weft-package-lock.json
+if [ ! -x node_modules/.bin/node ] || ! cmp -s package-lock.json "$installed"; then
   echo "setup: installing the packages of package-lock.json"
   npm ci --no-audit --no-fund --loglevel=error
-  touch node_modules/.package-lock.json
+  cp package-lock.json "$installed"
 fi
 
 [ "${1:-}" = --peers ] || exit 0
