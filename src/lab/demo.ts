@@ -5,6 +5,7 @@
  */
 import { WeftError } from '../base/errors.ts';
 import type { PingTarget } from './guest/protocol.ts';
+import { Watcher } from './guest/watcher.ts';
 import { Guest } from './guest.ts';
 import type { Lab } from './lab.ts';
 import { type Cell, type Expectation, formatMatrix, held, isPair, mayTalk } from './matrix.ts';
@@ -133,6 +134,7 @@ class Demo {
     title(this.#report, 'Who may talk to whom: fastest round trip of ICMP echoes, "-" for no answer');
     const guests = [...this.#guests.values()];
     await Promise.all(guests.map((guest) => guest.ask('watch', null)));
+    const cables = HOSTS.map(({ name }) => this.#lab.inside(name, () => new Watcher(CABLE)));
     const byGuest = await Promise.all(GUESTS.map(({ name }) => this.#pingFrom(name)));
     const cells = byGuest.flat();
     this.#report.write(formatMatrix(STATIONS, cells));
@@ -150,6 +152,7 @@ class Demo {
     );
     for (const { from, to } of wrong) this.#report.write(`  wrong: ${from.label} -> ${to.label}\n`);
     await this.#strangers();
+    this.#naked(cables.map((cable) => cable.finish()));
   }
 
   async #pingFrom(guest: string): Promise<Cell[]> {
@@ -182,6 +185,20 @@ class Demo {
     this.#expect(
       `of ${seen} frames seen at the ports, none came from another network`,
       seen > 0 && found.length === 0,
+    );
+  }
+
+  /** No frame of a guest was between the hosts but in a tunnel. */
+  #naked(cables: readonly Record<string, number>[]): void {
+    const all = cables.flatMap((counts) => Object.entries(counts));
+    const guests = new Set(GUESTS.map(({ mac }) => mac));
+    const frames = all.reduce((sum, [, count]) => sum + count, 0);
+    const leaked = all.filter(([mac]) => guests.has(mac));
+    for (const [mac, count] of leaked)
+      this.#report.write(`  wrong: ${count} frames of ${mac} on the cable\n`);
+    this.#expect(
+      `of ${frames} frames seen on the cable, none was a guest's outside a tunnel`,
+      frames > 0 && leaked.length === 0,
     );
   }
 
