@@ -107,7 +107,12 @@ function measure(masks: number): Row {
   using lookup = Program.load({
     kind: 'classifier',
     name: 'weft_lookup',
-    code: lookupProgram({ maps, tables, upcall: upcallFunction(maps) }),
+    code: lookupProgram({
+      maps,
+      tables,
+      upcall: upcallFunction(maps),
+      hot: { slots: maps.hot, epoch: maps.epoch, program: 1 },
+    }),
   });
   const loadMs = performance.now() - started;
   maps.programs.set(L.PROGRAM_LOOKUP, lookup.fd);

@@ -177,6 +177,9 @@ class Kernel implements KernelDatapath {
   readonly #core: Core;
   readonly #counters: Counters;
   readonly #counterMemory: MemoryMap;
+  readonly #epochMemory: MemoryMap;
+  /** One word: how often an entry of a mask's table was changed or deleted. */
+  readonly #epoch: Uint32Array;
   readonly #kernelCounters: KernelCounters;
   readonly #cookies = new Cookies();
   readonly #slots: ActionSlots;
@@ -229,6 +232,8 @@ class Kernel implements KernelDatapath {
     this.#maps = maps;
     this.#sender = there(() => new PacketSender());
     this.#counterMemory = this.#maps.counters.mmap();
+    this.#epochMemory = this.#maps.epoch.mmap();
+    this.#epoch = new Uint32Array(this.#epochMemory.buffer, 0, 1);
     this.#counters = new Counters(maxFlows, this.#counterMemory.buffer);
     this.#kernelCounters = new KernelCounters(this.#maps);
     this.#reader = new UpcallReader(this.#maps);
@@ -333,13 +338,20 @@ class Kernel implements KernelDatapath {
     const before = this.#programOf[slot];
     if (this.#kindOf[slot] === L.ENTRY_UP + 1) this.#upFlows--;
     const [kind, argument] = this.#entryOf(slot, actions);
-    this.#kindOf[slot] = kind + 1;
     if (kind === L.ENTRY_UP) this.#upFlows++;
     this.#entry.set([slot, kind, argument, 0]);
+    const known = this.#kindOf[slot] !== 0;
+    this.#kindOf[slot] = kind + 1;
     this.#masks.put(slot, key, mask, this.#entryBytes);
+    if (known) this.#voidHot();
     if (before >= 0) this.#slots.give(before);
     this.#lookup.changed();
     return slot;
+  }
+
+  /** An entry is not what it was: no copy of any is good any more. */
+  #voidHot(): void {
+    Atomics.add(this.#epoch, 0, 1);
   }
 
   /** What the flow's entry says; notes its action program. */
@@ -370,6 +382,7 @@ class Kernel implements KernelDatapath {
   flowDelete(id: MegaflowId): FlowStats {
     this.#known(id);
     this.#masks.remove(id);
+    this.#voidHot();
     const stats = this.flowStats(id);
     if (this.#programOf[id] >= 0) this.#slots.give(this.#programOf[id]);
     if (this.#kindOf[id] === L.ENTRY_UP + 1) this.#upFlows--;
@@ -596,6 +609,7 @@ class Kernel implements KernelDatapath {
     this.#kernelCounters.close();
     this.#sender.close();
     this.#counterMemory.unmap();
+    this.#epochMemory.unmap();
     this.#epoll.close();
     closeMaps(this.#maps);
   }

@@ -109,6 +109,26 @@ export const ENTRY_OUTPUT = 2;
 /** Runs the action program in slot `argument`. */
 export const ENTRY_PROGRAM = 3;
 
+// --- Hot entries -------------------------------------------------------------------------------------------
+//
+// A per-CPU array of copies of entries that packets met last, by the hash of the mask cache. One is good while its tag is
+// that of the program that looks and of the present epoch: JavaScript counts epochs, one for each entry that it
+// changed or deleted. So whoever reads an epoch before it looks an entry up may keep that entry under it.
+
+/** A power of two, and not more than MASK_CACHE_SLOTS. */
+export const HOT_SLOTS = 4096;
+export const HOT_SIZE = 96;
+/** Tag: epoch, and number of the program; then index of the table. u32 each. */
+export const HOT_TAG = 0;
+export const HOT_TABLE = 8;
+/** The entry. */
+export const HOT_ENTRY = 16;
+export const HOT_KEY = 32;
+/** Longest keys; others are never hot. A multiple of 8. */
+export const HOT_KEY_SIZE = 64;
+/** An array with one entry. */
+export const EPOCH_SIZE = 8;
+
 // --- Action programs ---------------------------------------------------------------------------------------
 
 /** An array of slots. A slot that was given up is not used again before nobody can be reading it. */

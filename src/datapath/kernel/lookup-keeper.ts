@@ -93,11 +93,12 @@ export class LookupKeeper {
 
   #load(tables: readonly MaskTable[]): void {
     const { maps, seed } = this.#options;
-    const code = lookupProgram({ maps, tables, upcall: upcallFunction(maps), seed });
+    const hot = { slots: maps.hot, epoch: maps.epoch, program: this.made + 1 };
+    const code = lookupProgram({ maps, tables, upcall: upcallFunction(maps), seed, hot });
+    this.made++;
     const program = Program.load({ kind: 'classifier', name: 'weft_lookup', code });
     maps.programs.set(L.PROGRAM_LOOKUP, program.fd);
     program.close();
-    this.made++;
   }
 
   #schedule(): void {

@@ -113,6 +113,40 @@ test('the kernel takes the bound, each mask with all words of a packet', { skip 
   assert.equal(lab.send(packet), TC_ACT.redirect);
 });
 
+for (const masks of [1, 5]) {
+  test(`hot entries of ${masks} masks are good for their packets, program and epoch only`, { skip }, () => {
+    using lab = new LookupLab();
+    const all = Array.from({ length: masks - 1 }, (_, i) =>
+      maskWords(maskOf(F.W_IN_PORT, F.W_NW, F.W_ETH + i)),
+    );
+    const last = masks - 1;
+    lab.setMasks([...all, PORTS], 16, 1);
+    lab.putPort(3, 1, 1);
+    const packet = frame({ tpDst: 80 });
+    /** Whether the packet meets an entry that was deleted between: a copy, unless another CPU runs this one. */
+    const meets = (later: Uint8Array, between: () => void): boolean => {
+      lab.put(last, keyOf(packet), 7, L.ENTRY_OUTPUT, 3);
+      assert.equal(lab.send(packet), TC_ACT.redirect);
+      lab.tables[last]!.map.delete(lab.key(last, keyOf(packet)));
+      between();
+      return lab.send(later) === TC_ACT.redirect;
+    };
+    const tries = (later: Uint8Array, between: () => void = () => undefined): boolean =>
+      Array.from({ length: 100 }, () => meets(later, between)).some((met) => met);
+    const epoch = new Uint8Array(L.EPOCH_SIZE);
+    const nextEpoch = (): void => {
+      epoch[0]!++;
+      lab.maps.epoch.set(0, epoch);
+    };
+    assert.ok(tries(packet));
+    assert.ok(!tries(frame({ tpDst: 81 })));
+    assert.ok(!tries(packet, nextEpoch));
+    assert.ok(tries(packet));
+    lab.setMasks([...all, PORTS], 16, 2);
+    assert.equal(lab.send(packet), SHOT);
+  });
+}
+
 for (const shards of [1, undefined]) {
   test(`hits are counted, with ${shards ?? 'as many'} shards`, { skip }, () => {
     using lab = new LookupLab(shards === undefined ? {} : { shards });

@@ -52,14 +52,14 @@ import {
 } from './code.ts';
 import * as L from './layout.ts';
 import type { MaskTable } from './mask-key.ts';
-import { search } from './mask-search.ts';
+import { type Hot, search } from './mask-search.ts';
 import { parse } from './parse.ts';
 
 export { isSupportedMask, keySize, type MaskTable, type MaskWord, maskWords, packKey } from './mask-key.ts';
 
 /**
  * Tables that one program searches: what bounds the time of a packet, whoever drives the masks. The kernel lets a program
- * refer to 64 maps, of which the others are 8 so far.
+ * refer to 64 maps, of which the others are 10 so far.
  */
 export const MAX_TABLES = 48;
 
@@ -71,10 +71,12 @@ export interface LookupOptions {
   readonly upcall: Code;
   /** Any number: what the mask cache's hash is made from. Default 0; a random one is not to be guessed. */
   readonly seed?: number;
+  /** Default: none, every packet is looked up in the masks' tables. */
+  readonly hot?: Hot;
 }
 
 /** The program. The frame's metadata words and F_PORT_STATS, F_RING must be set when it is called. */
-export function lookupProgram({ maps, tables, upcall, seed = 0 }: LookupOptions): Code {
+export function lookupProgram({ maps, tables, upcall, seed = 0, hot }: LookupOptions): Code {
   if (tables.length > MAX_TABLES)
     throw new WeftError('bad-program', `${tables.length} masks in a program that takes ${MAX_TABLES}`);
   const wanted = new Set(tables.flatMap(({ words }) => words.map(({ word }) => word)));
@@ -83,7 +85,7 @@ export function lookupProgram({ maps, tables, upcall, seed = 0 }: LookupOptions)
     mov(R6, R1),
     loadFrame(maps),
     parse(wanted, maps.programs, L.PROGRAM_LOOKUP),
-    search(tables, seed),
+    search(tables, seed, hot ?? null),
     tables.length === 0 ? [] : note('hit', label('hit'), hit(maps)),
     note('miss', label('miss'), countSearched(maps, L.T_MISSED), ja('unknown')),
     note('unparsed', label('unparsed'), countTotal(maps, L.T_UNPARSED)),

@@ -17,6 +17,9 @@ export interface MapSizes {
 export interface KernelMaps {
   readonly frame: BpfMap<number, readonly Uint8Array[]>;
   readonly totals: BpfMap<number, readonly Uint8Array[]>;
+  /** Hot entries, and their epoch: see layout.ts. */
+  readonly hot: BpfMap<number, readonly Uint8Array[]>;
+  readonly epoch: BpfMap<number, Uint8Array>;
   readonly programs: BpfMap<number, number>;
   /** By port number. */
   readonly ports: BpfMap<number, Uint8Array>;
@@ -65,6 +68,8 @@ export function createMaps(sizes: MapSizes): KernelMaps {
   return {
     frame: perCpu('weft_frame', L.FRAME_SIZE),
     totals: perCpu('weft_totals', L.TOTALS_SIZE),
+    hot: perCpu('weft_hot', L.HOT_SIZE, L.HOT_SLOTS),
+    epoch: array('weft_epoch', L.EPOCH_SIZE, 1, true),
     programs: programArray('weft_programs', L.PROGRAM_SLOTS),
     ports: array('weft_ports', L.PORT_SIZE, L.PORT_LIMIT),
     saves: perCpu('weft_saves', L.SAVE_SIZE, L.MAX_LEVELS),
@@ -110,8 +115,8 @@ export function createMaps(sizes: MapSizes): KernelMaps {
 
 export function closeMaps(maps: KernelMaps): void {
   const { frame, totals, programs, ports, actions, flowStats, portStats, ringTable, queues } = maps;
-  const { routes, receivers, locals, counters } = maps;
+  const { hot, epoch, saves, routes, receivers, locals, counters } = maps;
   for (const map of [frame, totals, programs, ports, actions, flowStats, portStats, ringTable]) map.close();
-  for (const map of [queues, routes, receivers, locals, counters]) map.close();
+  for (const map of [hot, epoch, saves, queues, routes, receivers, locals, counters]) map.close();
   for (const ring of maps.rings) ring.close();
 }

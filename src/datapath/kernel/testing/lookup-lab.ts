@@ -90,8 +90,8 @@ export class LookupLab {
     ];
   }
 
-  /** Loads a lookup program for masks with these words, and makes their tables. */
-  setMasks(masks: readonly (readonly MaskWord[])[], entries = 4096): Program {
+  /** Loads a lookup program for masks with these words, and makes their tables. `hot`: the program's number. */
+  setMasks(masks: readonly (readonly MaskWord[])[], entries = 4096, hot?: number): Program {
     const tables = masks.map((words) => ({
       words,
       map: BpfMap.create({
@@ -105,7 +105,8 @@ export class LookupLab {
     }));
     const { maps } = this;
     const upcall = upcallFunction(maps);
-    const code = lookupProgram({ maps, tables, upcall });
+    const copies = hot === undefined ? {} : { hot: { slots: maps.hot, epoch: maps.epoch, program: hot } };
+    const code = lookupProgram({ maps, tables, upcall, ...copies });
     const program = Program.load({ kind: 'classifier', name: 'weft_lookup', code });
     maps.programs.set(L.PROGRAM_LOOKUP, program.fd);
     this.lookup?.close();
