@@ -200,6 +200,9 @@ export async function sendLoad(network: Network, guest: string, load: Omit<Load,
   return (JSON.parse(stdout) as { sent: number }).sent;
 }
 
+/** Longer than any load is wanted. */
+const MOST_SECONDS = 60;
+
 /** Sends a load from `guest`, and looks at a sink for `seconds` of it. `pids`: who else works for it. */
 export async function frameRate(
   network: Network,
@@ -209,25 +212,25 @@ export async function frameRate(
   seconds: number,
   pids: readonly (number | 'self')[],
 ): Promise<Rate> {
-  const whole: Load = { ...load, device: 'eth0', seconds: seconds + 0.8 };
+  const whole: Load = { ...load, device: 'eth0', seconds: MOST_SECONDS };
   const child = network.start(guest, process.execPath, [LOAD, JSON.stringify(whole)]);
   let stderr = '';
   child.stderr?.on('data', (data: Buffer) => {
     stderr += data.toString();
   });
-  const said = saysOnStdout(child, 'seconds').catch((error: Error) => {
-    throw new Error(`the generator failed: ${error.message}\n${stderr}`);
-  });
+  const ended = new Promise((resolve) => child.once('close', resolve));
   const first = sink.frames;
   for (let waited = 0; sink.frames === first && waited < 5000 && child.exitCode === null; waited += 20)
     await sleep(20);
+  if (sink.frames === first && child.exitCode !== null) throw new Error(`the generator failed: ${stderr}`);
   await sleep(200);
   const workers: (number | 'self')[] = [...kernelWorkers(), ...pids, child.pid!];
   const busy = (): number => workers.reduce<number>((sum, pid) => sum + processSeconds(pid), 0);
   const [frames, start, cpu] = [sink.frames, performance.now(), busy()];
   await sleep(seconds * 1000);
   const [arrived, elapsed, used] = [sink.frames - frames, performance.now() - start, busy() - cpu];
-  await said;
+  child.kill();
+  await ended;
   return { pps: (arrived * 1000) / elapsed, cpu: arrived === 0 ? Number.NaN : (used * 1e6) / arrived };
 }
 
