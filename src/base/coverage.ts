@@ -65,6 +65,7 @@ class SlottedCounter implements Counter {
 /** All counters of one daemon. */
 export class Coverage implements Counters {
   private readonly byName = new Map<string, SlottedCounter>();
+  private readonly collectors: (() => void)[] = [];
   private readonly clock: Clock;
   private slot = 0;
   private slotEnd: number;
@@ -83,8 +84,14 @@ export class Coverage implements Counters {
     return counter;
   }
 
+  /** Has `collect` called before counters are read, to add what is counted elsewhere. */
+  collectFrom(collect: () => void): void {
+    this.collectors.push(collect);
+  }
+
   /** How often `name` happened, or undefined if no part of the daemon counts it. */
   read(name: string): number | undefined {
+    this.collect();
     return this.byName.get(name)?.total;
   }
 
@@ -92,6 +99,7 @@ export class Coverage implements Counters {
   tick(): void {
     const now = this.clock.now();
     if (now < this.slotEnd) return;
+    this.collect();
     const slots = Math.floor((now - this.slotEnd) / COVERAGE_SLOT_MS) + 1;
     // More than an hour late: what happened before the last hour shows in no rate.
     const counted = Math.min(slots, SLOTS);
@@ -103,6 +111,7 @@ export class Coverage implements Counters {
   /** The report of `coverage/show`. */
   show(): string {
     this.tick();
+    this.collect();
     const counters = [...this.byName.values()];
     const hit = counters.filter((c) => c.total > 0);
     const lines = [
@@ -117,6 +126,10 @@ export class Coverage implements Counters {
     }
     lines.push(`${counters.length - hit.length} events never hit`);
     return `${lines.join('\n')}\n`;
+  }
+
+  private collect(): void {
+    for (const collect of this.collectors) collect();
   }
 }
 

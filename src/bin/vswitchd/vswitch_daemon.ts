@@ -13,6 +13,7 @@ import { STOCK_MODULES } from '../daemon/stock-modules.ts';
 import { SocketTransports } from '../ovsdb/socket.ts';
 import { registerSwitchCommands } from './commands.ts';
 import { Datapaths } from './datapaths.ts';
+import { DropCounters } from './drop-counters.ts';
 import { SocketStreams } from './streams.ts';
 
 /** The Open vSwitch whose behaviour this one has. */
@@ -116,6 +117,8 @@ export async function startSwitch(
           vswitch.bridge(ofproto.name)?.interface(port.name)?.device?.setAdminUp(up),
       }),
   });
+  const drops = new DropCounters(daemon.coverage);
+  daemon.coverage.collectFrom(() => drops.collect(Array.from(vswitch.backers(), ({ datapath }) => datapath)));
   registerSwitchCommands(daemon.commands, {
     log,
     vswitch,
