@@ -5,7 +5,8 @@
  *
  * One guest sends frames of which each is from another source, at growing rates for a second; meanwhile another guest, a
  * bystander, does so at 1,000 a second. What did not arrive is lost. `cpu`: microseconds of processor that the switch's
- * process took for a flow. `delay`: what 99 of 100 of the bystander's frames took at the most, from device to device.
+ * process took for a flow. `delay`: what 99 of 100 of the bystander's frames took at the most, from device to device. Compared
+ * is how many flows each makes in a second at the most.
  */
 import { parseArgs } from 'node:util';
 import { Network, networkMissing } from '../test/network.ts';
@@ -204,7 +205,8 @@ const figures = Object.fromEntries(
     return [
       contender.name,
       {
-        flowsPerSecond: good.at(-1) ?? 0,
+        withoutLoss: good.at(-1) ?? 0,
+        most: Math.max(...rates.map((rate) => at(contender, rate).made)),
         cpu: round2(best.cpu),
         bystanderLost: worst.bystanderLost,
         delayP99: round2(worst.delay),
@@ -215,7 +217,7 @@ const figures = Object.fromEntries(
 for (const { name, title } of contenders) {
   const f = figures[name]!;
   console.log(
-    `${title}: ${f.flowsPerSecond} a second without loss, ${f.cpu} us each; at the highest rate a bystander loses ${percent(f.bystanderLost)}, p99 ${f.delayP99} ms`,
+    `${title}: ${f.most} in a second at the most, ${f.withoutLoss} without loss, ${f.cpu} us each; at the highest rate a bystander loses ${percent(f.bystanderLost)}, p99 ${f.delayP99} ms`,
   );
 }
 if (options.json === true) {
@@ -225,7 +227,7 @@ if (options.json === true) {
       bench: 'upcall',
       ours,
       theirs,
-      ratio: ours && theirs ? round2(ours.flowsPerSecond / theirs.flowsPerSecond) : null,
+      ratio: ours && theirs ? round2(ours.most / theirs.most) : null,
       samples: Object.fromEntries(contenders.map(({ name, samples }) => [name, samples])),
     }),
   );
