@@ -229,6 +229,7 @@ export async function frameRate(
   const [frames, start, cpu] = [sink.frames, performance.now(), busy()];
   await sleep(seconds * 1000);
   const [arrived, elapsed, used] = [sink.frames - frames, performance.now() - start, busy() - cpu];
+  if (child.exitCode !== null) throw new Error(`the generator failed: ${stderr}`);
   child.kill();
   await ended;
   return { pps: (arrived * 1000) / elapsed, cpu: arrived === 0 ? Number.NaN : (used * 1e6) / arrived };
