@@ -24,8 +24,9 @@ export interface LookupKeeperOptions {
 
 /** Between two looks at which masks deserve a place in the program. */
 const RANK_MS = 1000;
-/** Between two programs, unless it is urgent. */
+/** Between two programs, unless it is urgent: so long, and so many times what the last took to make. */
 const PAUSE_MS = 5;
+const PAUSE_FACTOR = 5;
 
 /**
  * Keeps PROGRAM_LOOKUP as the masks want it: makes a new program when they change, soon and one for several changes, or at
@@ -37,6 +38,11 @@ export class LookupKeeper {
   readonly #ranked: Float64Array;
   #scheduled = false;
   #last = Number.NEGATIVE_INFINITY;
+  /**
+   * Least time to the next. A program of many masks takes tens of milliseconds, and whoever drives masks
+   * must not have the process make nothing but programs.
+   */
+  #pause = PAUSE_MS;
   #timer: Timer | null = null;
   #closed = false;
   /** Programs made. */
@@ -52,6 +58,7 @@ export class LookupKeeper {
   /** Makes the program for the masks that there are, and puts it in place of the last one. */
   make(): void {
     const { masks, log, name, clock } = this.#options;
+    const started = clock.now();
     try {
       this.#load(masks.list());
     } catch (error) {
@@ -62,6 +69,7 @@ export class LookupKeeper {
     }
     masks.programmed();
     this.#last = clock.now();
+    this.#pause = Math.max(PAUSE_MS, PAUSE_FACTOR * (this.#last - started));
   }
 
   /** The masks may have changed. */
@@ -74,7 +82,7 @@ export class LookupKeeper {
   /** Makes the program that is due, if one is. */
   turned(): void {
     const { masks, clock } = this.#options;
-    if (masks.dirty && clock.now() - this.#last >= PAUSE_MS) this.make();
+    if (masks.dirty && clock.now() - this.#last >= this.#pause) this.make();
   }
 
   settle(): void {
@@ -109,7 +117,7 @@ export class LookupKeeper {
       this.#scheduled = false;
       if (!this.#closed) this.settle();
     };
-    const pause = this.#last + PAUSE_MS - clock.now();
+    const pause = this.#last + this.#pause - clock.now();
     if (pause <= 0) defer(run);
     else clock.after(pause, run);
   }

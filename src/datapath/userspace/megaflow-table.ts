@@ -1,5 +1,5 @@
 import { WeftError } from '../../base/errors.ts';
-import type { Flow } from '../../flow/layout.ts';
+import { type Flow, newFlow } from '../../flow/layout.ts';
 import { Subtable } from './subtable.ts';
 
 /** How many megaflows and masks a table takes before it refuses. */
@@ -30,6 +30,8 @@ export class MegaflowTable {
   readonly #limits: MegaflowLimits;
   readonly #seed: number;
   #tables: Subtable[] = [];
+  /** The same by a hash of their masks: there may be a thousand. */
+  readonly #byMask = new Map<number, Subtable[]>();
   #count = 0;
   #untilRanking = RANK_EVERY;
 
@@ -97,6 +99,8 @@ export class MegaflowTable {
     if (table === undefined) {
       table = new Subtable(mask, this.#seed, this.#places);
       this.#tables.push(table);
+      const hash = maskHash(mask);
+      this.#byMask.set(hash, [...(this.#byMask.get(hash) ?? []), table]);
     }
     table.insert(key, slot);
     while (this.#home.length <= slot) this.#home.push(undefined);
@@ -117,12 +121,22 @@ export class MegaflowTable {
     this.#home[slot] = undefined;
     this.#free.push(slot);
     this.#count--;
-    if (table.count === 0) this.#tables = this.#tables.filter((t) => t !== table);
+    if (table.count === 0) this.#drop(table);
     return true;
   }
 
+  #drop(table: Subtable): void {
+    this.#tables = this.#tables.filter((t) => t !== table);
+    const mask = newFlow();
+    for (let i = 0; i < table.words.length; i++) mask[table.words[i]] = table.bits[i];
+    const hash = maskHash(mask);
+    const others = (this.#byMask.get(hash) ?? []).filter((t) => t !== table);
+    if (others.length > 0) this.#byMask.set(hash, others);
+    else this.#byMask.delete(hash);
+  }
+
   #tableOf(mask: Flow): Subtable | undefined {
-    return this.#tables.find((t) => t.hasMask(mask));
+    return this.#byMask.get(maskHash(mask))?.find((t) => t.hasMask(mask));
   }
 
   /** Sorts the tables by recent hits and halves the memory of them. */
@@ -135,3 +149,9 @@ export class MegaflowTable {
 
 /** Hits between two rankings of the subtables. */
 const RANK_EVERY = 4096;
+
+function maskHash(mask: Flow): number {
+  let hash = 0;
+  for (let w = 0; w < mask.length; w++) if (mask[w] !== 0) hash = Math.imul(hash ^ mask[w], 0x9e3779b1) + w;
+  return hash | 0;
+}
