@@ -1,6 +1,6 @@
 import { WeftError } from '../../base/errors.ts';
 import { type Flow, newFlow } from '../../flow/layout.ts';
-import { Subtable } from './subtable.ts';
+import { Subtable, SubtableCodes } from './subtable.ts';
 
 /** How many megaflows and masks a table takes before it refuses. */
 export interface MegaflowLimits {
@@ -28,7 +28,7 @@ export class MegaflowTable {
   readonly #places: Int32Array;
   readonly #free: number[] = [];
   readonly #limits: MegaflowLimits;
-  readonly #seed: number;
+  readonly #codes: SubtableCodes;
   #tables: Subtable[] = [];
   /** The same by a hash of their masks: there may be a thousand. */
   readonly #byMask = new Map<number, Subtable[]>();
@@ -38,7 +38,7 @@ export class MegaflowTable {
   constructor(limits: MegaflowLimits, seed: number) {
     this.#limits = limits;
     this.#places = new Int32Array(limits.maxFlows);
-    this.#seed = seed;
+    this.#codes = new SubtableCodes(seed);
   }
 
   get count(): number {
@@ -97,7 +97,7 @@ export class MegaflowTable {
   putAt(slot: number, key: Flow, mask: Flow): void {
     let table = this.#tableOf(mask);
     if (table === undefined) {
-      table = new Subtable(mask, this.#seed, this.#places);
+      table = new Subtable(mask, this.#codes, this.#places);
       this.#tables.push(table);
       const hash = maskHash(mask);
       this.#byMask.set(hash, [...(this.#byMask.get(hash) ?? []), table]);

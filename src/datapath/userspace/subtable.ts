@@ -4,8 +4,8 @@ import { FLOW_WORDS, type Flow, newFlow } from '../../flow/layout.ts';
  * The megaflows that share one mask: a hash table from the masked key to the megaflow's slot.
  *
  * A mask rarely touches more than a dozen of a key's 164 words, so the table stores those words alone
- * and its lookup is generated for them: straight-line code with the word numbers and mask bits as
- * constants, which the compiler keeps in registers. What is generated depends on numbers only.
+ * and its lookup is generated for them: straight-line code with the word numbers as constants. Masks of the same words
+ * share the code, so that it is fast from the start where masks multiply. What is generated depends on numbers only.
  *
  * Layout: open addressing with linear probing, at most half full. Entry `i` holds its slot + 1 in
  * `slots[i]` (0: empty) and its masked words in `keys[i * n ...]`; `places` says for each slot which `i`
@@ -33,16 +33,16 @@ export class Subtable {
   readonly #probe: Flow = newFlow();
 
   /** @param places of all slots, in whichever table they are; this one writes those of its own */
-  constructor(mask: Flow, seed: number, places: Int32Array) {
+  constructor(mask: Flow, codes: SubtableCodes, places: Int32Array) {
     this.#places = places;
     const words: number[] = [];
     for (let w = 0; w < FLOW_WORDS; w++) if (mask[w] !== 0) words.push(w);
     this.words = words;
     this.bits = words.map((w) => mask[w]);
     this.#store = newStore(8, words.length);
-    const code = generate(words, this.bits, seed);
+    const code = codes.of(words)(this.#store, ...this.bits.map((b) => b | 0));
     this.#hash = code.hash;
-    this.find = code.find(this.#store);
+    this.find = code.find;
   }
 
   /** Whether this table is the one for `mask`. */
@@ -128,22 +128,46 @@ function newStore(capacity: number, words: number): Store {
   };
 }
 
-interface Generated {
-  hash: (key: Flow) => number;
-  find: (store: Store) => (key: Flow) => number;
+interface Lookup {
+  readonly hash: (key: Flow) => number;
+  readonly find: (key: Flow) => number;
+}
+
+type MakeLookup = (store: Store, ...bits: number[]) => Lookup;
+
+/** Lists of words that code is kept for. */
+const MAX_CODES = 1024;
+
+/** The code of the tables of one datapath, by the words that it looks at. */
+export class SubtableCodes {
+  readonly #seed: number;
+  readonly #made = new Map<string, MakeLookup>();
+
+  constructor(seed: number) {
+    this.#seed = seed;
+  }
+
+  of(words: readonly number[]): MakeLookup {
+    const name = words.join();
+    let code = this.#made.get(name);
+    if (code !== undefined) return code;
+    if (this.#made.size >= MAX_CODES) this.#made.clear();
+    code = generate(words, this.#seed);
+    this.#made.set(name, code);
+    return code;
+  }
 }
 
 /**
- * Code for one list of (word, bits). The hash multiplies and folds word by word, and mixes once more
- * at the end, because the low bits choose the place.
+ * Code for one list of words. The hash multiplies and folds word by word, and mixes once more at the end, because the
+ * low bits choose the place.
  */
-function generate(words: readonly number[], bits: readonly number[], seed: number): Generated {
-  const load = words.map((w, j) => `const a${j} = k[${w}] & ${bits[j] | 0};`).join('\n');
+function generate(words: readonly number[], seed: number): MakeLookup {
+  const load = words.map((w, j) => `const a${j} = k[${w}] & b${j};`).join('\n');
   const mix = words.map((_, j) => `h = Math.imul(h ^ a${j}, 0x2c1b3c6d); h ^= h >>> 15;`).join('\n');
   const hash = `${load}\nlet h = ${seed | 0};\n${mix}\nh = Math.imul(h, 0x297a2d39); h ^= h >>> 16;`;
   const same = words.map((_, j) => `keys[at + ${j}] === a${j}`).join(' && ') || 'true';
-  const find = `return (k) => {
-${hash}
+  const find = `${hash}
 const slots = store.slots, keys = store.keys, limit = store.limit;
 let i = h & limit;
 for (;;) {
@@ -152,10 +176,7 @@ for (;;) {
   const at = i * ${words.length};
   if (${same}) return slot - 1;
   i = (i + 1) & limit;
-}
-};`;
-  return {
-    hash: new Function('k', `${hash}\nreturn h;`) as Generated['hash'],
-    find: new Function('store', find) as Generated['find'],
-  };
+}`;
+  const body = `return { hash: (k) => {\n${hash}\nreturn h;\n}, find: (k) => {\n${find}\n} };`;
+  return new Function('store', ...words.map((_, j) => `b${j}`), body) as MakeLookup;
 }
