@@ -129,6 +129,14 @@ export class KernelPorts {
   #open(spec: PortSpec, number: number, stats: number, ring: number): KernelPort {
     const { maps, sender, counters, kernelCounters } = this.#options;
     const device = this.#devices.open(spec);
+    const other = this.byIfindex(device.ifindex);
+    if (other !== undefined) {
+      throw new WeftError(
+        'port-exists',
+        `port "${spec.name}": its device is in the datapath already, as port "${other.name}" (File exists)`,
+        { remedy: 'Remove the other port first.' },
+      );
+    }
     try {
       sender.setPromiscuous(device.ifindex, true);
       kernelCounters.portClear(stats);
@@ -188,7 +196,8 @@ export class KernelPorts {
     const { pins } = this.#options;
     this.#tookOver = true;
     for (const { link, program } of this.#taking.values()) {
-      link.replace(program);
+      // A device that went meanwhile took its link along.
+      if (link.attached) link.replace(program);
       program.close();
     }
     this.#taking.clear();
@@ -269,8 +278,12 @@ export class KernelPorts {
   }
 
   #close(port: KernelPort): void {
-    const { sender } = this.#options;
-    port.close();
+    const { sender, pins } = this.#options;
+    this.#taking.get(port.device.ifindex)?.program.close();
+    this.#taking.delete(port.device.ifindex);
+    // What is pinned would go on.
+    pins?.removeLink(port.device.ifindex);
+    port.detach();
     if (this.#devices.get(port.device.ifindex) !== undefined)
       sender.setPromiscuous(port.device.ifindex, false);
     this.#devices.remove(port.device);

@@ -96,7 +96,8 @@ export class KernelTunnels {
   /** Has programs of this process take packets out of tunnels on every device. */
   takeOver(): void {
     this.#tookOver = true;
-    for (const link of this.#taking.values()) link.replace(this.#program);
+    // A device that went meanwhile took its link along.
+    for (const link of this.#taking.values()) if (link.attached) link.replace(this.#program);
     this.#taking.clear();
   }
 

@@ -1,5 +1,6 @@
 /** What switches leave pinned, over a bpf file system of the test's own. */
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { mkdirSync, mkdtempSync, readdirSync, rmdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -7,6 +8,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { nullLogger } from '../../base/log.ts';
+import { BpfLink } from '../../ebpf/link.ts';
 import { needsRoot } from '../../ebpf/testing/programs.ts';
 import { mountBpfFs, unmountBpfFs } from '../../sys/bpf-fs.ts';
 import { Links } from '../../sys/netlink/link.ts';
@@ -34,6 +36,13 @@ class World {
 
   /** A datapath with one port, at the device of the namespace. */
   open(): KernelDatapath {
+    const datapath = this.start();
+    datapath.takeOver?.(() => null);
+    return datapath;
+  }
+
+  /** The same, before it takes over. */
+  start(): KernelDatapath {
     const datapath = createKernelDatapath({
       clock,
       random: Math.random,
@@ -45,8 +54,25 @@ class World {
       pinRoot: this.root,
     });
     datapath.portAdd({ name: 'weft0', type: 'system' });
-    datapath.takeOver?.(() => null);
     return datapath;
+  }
+
+  /** Of the devices with a pinned link. */
+  get links(): string[] {
+    return readdirSync(this.#linksAt);
+  }
+
+  /** One of them. */
+  link(): BpfLink {
+    return BpfLink.open(join(this.#linksAt, this.links[0]!));
+  }
+
+  get #linksAt(): string {
+    return join(this.root, this.directories[0]!, 'links');
+  }
+
+  removeDevice(): void {
+    inNetns(this.netns, () => execFileSync('ip', ['link', 'delete', 'weft0']));
   }
 
   get number(): number {
@@ -101,12 +127,7 @@ test(
   withWorld(async (world) => {
     const datapath = world.open();
     try {
-      inNetns(world.netns, () => {
-        const netlink = new NetlinkSocket();
-        const links = new Links(netlink);
-        links.remove(links.get('weft0')!.ifindex);
-        netlink.close();
-      });
+      world.removeDevice();
       assert.deepEqual(removeLeftOvers(world.root), []);
       assert.deepEqual(removePinsOf(world.root, world.number), []);
       assert.equal(world.directories.length, 1);
@@ -114,6 +135,67 @@ test(
       await datapath.close();
     }
     assert.deepEqual(world.directories, []);
+  }),
+);
+
+test(
+  'a port that is deleted ends at its device, pinned or inherited',
+  { skip: needsRoot },
+  withWorld(async (world) => {
+    for (const inherited of [false, true]) {
+      const datapath = inherited ? world.start() : world.open();
+      const link = world.link();
+      try {
+        assert.equal(link.attached, true);
+        const [, port] = datapath.ports();
+        datapath.portDelete(port!.port);
+        assert.equal(link.attached, false);
+        assert.deepEqual(world.links, []);
+        datapath.takeOver?.(() => null);
+        // Its device is free for another.
+        datapath.portAdd({ name: 'weft0', type: 'system' });
+        assert.equal(world.links.length, 1);
+      } finally {
+        link.close();
+        if (inherited) await datapath.close();
+        else await datapath.leave?.();
+      }
+    }
+    assert.deepEqual(world.directories, []);
+  }),
+);
+
+test(
+  'a device that goes before the takeover does not hold that up',
+  { skip: needsRoot },
+  withWorld(async (world) => {
+    await world.open().leave?.();
+    const datapath = world.start();
+    try {
+      world.removeDevice();
+      datapath.takeOver?.(() => null);
+      const [, port] = datapath.ports();
+      datapath.portDelete(port!.port);
+      assert.deepEqual(world.links, []);
+    } finally {
+      await datapath.close();
+    }
+    assert.deepEqual(world.directories, []);
+  }),
+);
+
+test(
+  'a device is one port, whatever it is called meanwhile',
+  { skip: needsRoot },
+  withWorld(async (world) => {
+    const datapath = world.open();
+    try {
+      inNetns(world.netns, () => execFileSync('ip', ['link', 'set', 'weft0', 'down', 'name', 'weft9']));
+      assert.throws(() => datapath.portAdd({ name: 'weft9', type: 'system' }), { code: 'port-exists' });
+      assert.equal(world.link().attached, true);
+    } finally {
+      await datapath.close();
+    }
   }),
 );
 

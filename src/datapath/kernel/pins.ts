@@ -138,7 +138,9 @@ export class Pins {
     return readNames(join(this.directory, LINKS)).map(Number);
   }
 
+  /** Does nothing once all is removed: what stands there then is the next one's. */
   removeLink(ifindex: number): void {
+    if (this.#removed) return;
     removeFile(this.linkPath(ifindex));
   }
 
