@@ -103,6 +103,8 @@ export class HostMonitor {
   /** Ends the watch; no change is told afterwards. */
   async close(): Promise<void> {
     this.worker.removeAllListeners('message');
+    // Else a process with nothing else to do would end before this is done.
+    this.worker.ref();
     const ended = new Promise((resolve) => this.worker.once('exit', resolve));
     this.stop.signal();
     await ended;

@@ -237,3 +237,13 @@ test('changes are told as they happen', { skip }, async () => {
     netlink.close();
   }
 });
+
+test('a process that has nothing else to do sees the end of a watch', () => {
+  const module = JSON.stringify(new URL('./monitor.ts', import.meta.url).href);
+  const script = `import(${module}).then(async ({ HostMonitor }) => {
+    await new HostMonitor(['link'], () => {}).close();
+    console.log('closed');
+  });`;
+  const said = execFileSync(process.execPath, ['-e', script], { encoding: 'utf8' });
+  assert.equal(said, 'closed\n');
+});
