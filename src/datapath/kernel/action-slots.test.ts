@@ -56,6 +56,14 @@ test('cookies keep their numbers while a program has them, and while its slot re
   assert.equal(cookies.get(lacp), undefined);
 });
 
+test("a number that was some cookie's does not become another's", () => {
+  const cookies = new Cookies();
+  const lacp = cookies.take(slowPath('lacp'));
+  cookies.give(lacp);
+  assert.notEqual(cookies.take(slowPath('stp')), lacp);
+  assert.equal(cookies.get(lacp), undefined);
+});
+
 test('cookies that differ in a number beyond doubles are told apart', () => {
   const cookies = new Cookies();
   const cookie = (ruleCookie: bigint): UserspaceCookie => ({

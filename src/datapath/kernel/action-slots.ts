@@ -6,7 +6,7 @@ export interface SlotMemory {
   set(slot: number, bytes: Uint8Array): void;
 }
 
-/** So long after it was given up nobody can be reading a slot any more, nor have its numbers in a ring. */
+/** So long after it was given up no CPU can be in the middle of a slot any more. */
 const QUARANTINE_MS = 1000;
 
 interface Slot {
@@ -91,36 +91,40 @@ export class ActionSlots {
   }
 }
 
-/** Numbers for what `userspace` actions carry, so that a program can say it in one word. */
+/**
+ * Numbers for what `userspace` actions carry, so that a program can say it in one word. None is used again until all 2^32
+ * were: a packet that waits in a ring while its flow goes must not come up with what another flow's action carries.
+ */
 export class Cookies {
   readonly #numbers = new Map<string, number>();
-  readonly #entries: ({ cookie: UserspaceCookie; text: string; users: number } | undefined)[] = [];
-  readonly #free: number[] = [];
+  readonly #entries = new Map<number, { cookie: UserspaceCookie; text: string; users: number }>();
+  #next = 0;
 
   /** The cookie's number, for one more user. */
   take(cookie: UserspaceCookie): number {
     const text = JSON.stringify(cookie, (_, value) => (typeof value === 'bigint' ? `${value}n` : value));
     const there = this.#numbers.get(text);
-    const entry = there === undefined ? undefined : this.#entries[there];
+    const entry = there === undefined ? undefined : this.#entries.get(there);
     if (there !== undefined && entry !== undefined) {
       entry.users++;
       return there;
     }
-    const number = this.#free.pop() ?? this.#entries.length;
-    this.#entries[number] = { cookie, text, users: 1 };
+    while (this.#entries.has(this.#next)) this.#next = (this.#next + 1) >>> 0;
+    const number = this.#next;
+    this.#next = (number + 1) >>> 0;
+    this.#entries.set(number, { cookie, text, users: 1 });
     this.#numbers.set(text, number);
     return number;
   }
 
   get(number: number): UserspaceCookie | undefined {
-    return this.#entries[number]?.cookie;
+    return this.#entries.get(number)?.cookie;
   }
 
   give(number: number): void {
-    const entry = this.#entries[number];
+    const entry = this.#entries.get(number);
     if (entry === undefined || --entry.users > 0) return;
     this.#numbers.delete(entry.text);
-    this.#entries[number] = undefined;
-    this.#free.push(number);
+    this.#entries.delete(number);
   }
 }

@@ -458,10 +458,17 @@ class Kernel implements KernelDatapath {
       }
       this.#runCore(() => this.#core.resume(packet, flow, record.depth));
     } else if (record.kind === L.UPCALL_ROUTE) {
-      this.#ports.learnRoute(flow);
-      this.#runCore(() => this.#core.send(record.cookie, packet, flow));
+      // The port may have gone meanwhile, and its number be a guest's.
+      if (this.#ports.isTunnel(record.cookie)) {
+        this.#ports.learnRoute(flow);
+        this.#runCore(() => this.#core.send(record.cookie, packet, flow));
+      }
     } else if (record.kind === L.UPCALL_EXECUTE) {
-      this.#runCore(() => this.#core.perform(record.flowIndex, packet, flow, record.depth));
+      // Its megaflow may have gone meanwhile, and the place be another's: what does not cover the packet must not have it.
+      const { flowIndex, depth } = record;
+      if (this.#core.table.lookup(flow) === flowIndex)
+        this.#runCore(() => this.#core.perform(flowIndex, packet, flow, depth));
+      else this.#runCore(() => this.#core.resume(packet, flow, depth));
     } else {
       const cookie = this.#cookies.get(record.cookie);
       packet.cutLength = cut;
