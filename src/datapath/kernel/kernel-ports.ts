@@ -106,7 +106,7 @@ export class KernelPorts {
   }
 
   #openTunnel(spec: PortSpec, number: number, stats: number, ring: number): KernelTunnelPort {
-    const { maps, pins, counters, kernelCounters, epoll } = this.#options;
+    const { maps, pins, counters, kernelCounters, epoll, netns } = this.#options;
     this.#tunnels ??= new KernelTunnels(
       {
         maps,
@@ -118,7 +118,8 @@ export class KernelPorts {
     );
     kernelCounters.portClear(stats);
     counters.portClear(number);
-    const port = new KernelTunnelPort({ number, spec, stats, ring, maps, counters });
+    const there = { ...spec, netns };
+    const port = new KernelTunnelPort({ number, spec: there, stats, ring, maps, counters });
     for (const fd of port.fds) epoll.add(fd);
     this.#ringLoad[ring]++;
     this.numbers.add(port);

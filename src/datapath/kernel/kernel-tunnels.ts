@@ -155,7 +155,14 @@ export class KernelTunnels {
       else this.#taking.set(ifindex, inherited);
       return;
     }
-    const attachment = there(() => attachClassifier(this.#program, ifindex, 'ingress'));
+    let attachment: Attachment;
+    try {
+      attachment = there(() => attachClassifier(this.#program, ifindex, 'ingress'));
+    } catch (error) {
+      // It went while we looked: its end is told, too.
+      if (this.#links.get(ifindex) === undefined) return;
+      throw error;
+    }
     if (pins !== null && attachment instanceof BpfLink) attachment.pin(pins.linkPath(ifindex));
     this.#attached.set(ifindex, attachment);
   }

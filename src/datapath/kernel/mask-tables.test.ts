@@ -174,3 +174,25 @@ test('what the kernel refuses stays with JavaScript, and is told', () => {
   assert.deepEqual([tables.placed, tables.waiting], [2, 0]);
   tables.close();
 });
+
+test('an entry that cannot be replaced goes: it would say what is no longer so', () => {
+  const told: string[] = [];
+  let hash: MemoryHash | undefined;
+  const tables = new MaskTables(
+    { maxFlows: 100, maxMasks: 4 },
+    (spec) => {
+      hash = new MemoryHash(spec, 0);
+      return hash;
+    },
+    (error) => told.push(error.message),
+  );
+  tables.put(0, keyOf(MASKS[0], 0), MASKS[0], new Uint8Array(16).fill(1));
+  assert.equal(hash?.entries.size, 1);
+  hash.set = () => {
+    throw new Error('no memory for an entry');
+  };
+  tables.put(0, keyOf(MASKS[0], 0), MASKS[0], new Uint8Array(16).fill(2));
+  assert.equal(hash.entries.size, 0);
+  assert.deepEqual(told, ['no memory for an entry']);
+  tables.close();
+});

@@ -257,14 +257,20 @@ export class MaskTables {
   }
 
   #store(table: Table, position: number): void {
-    this.#try(() => table.hash?.set(table.key(position), table.value(position)));
+    const key = table.key(position);
+    const stored = this.#try(() => table.hash?.set(key, table.value(position)));
+    // What stood there says what is no longer so.
+    if (!stored) this.#try(() => table.hash?.delete(key));
   }
 
-  #try(work: () => void): void {
+  /** False, and told, if it failed. */
+  #try(work: () => void): boolean {
     try {
       work();
+      return true;
     } catch (error) {
       this.#failed(error instanceof Error ? error : new Error(String(error)));
+      return false;
     }
   }
 
