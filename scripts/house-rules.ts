@@ -28,6 +28,12 @@ const CLOCKLESS_LAYERS: ReadonlySet<string> = new Set([
 const PURE_NODE_MODULES: ReadonlySet<string> = new Set(['node:util', 'node:assert/strict', 'node:path']);
 /** The layers that may load the foreign function interface. */
 const FFI_LAYERS: ReadonlySet<string> = new Set(['sys']);
+/** The other packages, and the layers that may import them. */
+const PACKAGES: Readonly<Record<string, ReadonlySet<string>>> = {
+  typebox: new Set(['api-schema', 'controller', 'api', 'cli']),
+  fastify: new Set(['api']),
+  yaml: new Set(['cli', 'lab']),
+};
 /** What tests may import beside the layer's own table. */
 const TEST_MODULES: ReadonlySet<string> = new Set(['fast-check']);
 
@@ -99,6 +105,12 @@ function checkImport(file: string, target: string): string | undefined {
     return FFI_LAYERS.has(layer) ? undefined : `layer "${layer}" imports koffi: system calls live in src/sys`;
   }
   if (isTest(file) && TEST_MODULES.has(target)) return undefined;
+  const [name] = target.split('/');
+  if (Object.hasOwn(PACKAGES, name)) {
+    return PACKAGES[name].has(layer)
+      ? undefined
+      : `layer "${layer}" imports ${name}, which belongs to others`;
+  }
   return `import of "${target}", which is not a dependency of Weft`;
 }
 

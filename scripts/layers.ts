@@ -14,10 +14,10 @@ export const LAYERS: Record<string, readonly string[]> = {
   switch: ['base', 'wire', 'flow', 'openflow', 'ovsdb', 'sys', 'datapath'],
   nlog: ['base'],
   logical: ['base', 'flow', 'openflow'],
-  controller: ['base', 'wire', 'flow', 'openflow', 'ovsdb', 'nlog', 'logical'],
+  controller: ['base', 'wire', 'flow', 'openflow', 'ovsdb', 'nlog', 'api-schema', 'logical'],
   agent: ['base', 'wire', 'flow', 'openflow', 'ovsdb', 'nlog', 'logical'],
   'api-schema': ['base'],
-  api: ['base', 'controller', 'api-schema'],
+  api: ['base', 'controller', 'api-schema', 'logical'],
   cli: ['base', 'flow', 'openflow', 'ovsdb', 'nlog', 'api-schema'],
   lab: [
     'base',
