@@ -38,7 +38,10 @@ export interface Hello {
   readonly version: number;
   readonly systemId: string;
   readonly token: string;
-  /** What the agent holds: the controller's epoch and the last revision applied; absent after a fresh start. */
+  /**
+   * What the agent's tables are: the controller's epoch and the revision of the last update that they contain, whether
+   * the switch took it or not; absent after a fresh start.
+   */
   readonly holds?: { readonly epoch: string; readonly revision: number };
 }
 
@@ -49,7 +52,10 @@ export interface Welcome {
 }
 
 export interface Update {
-  /** The revision of the configuration that this brings the agent to. Never goes down within an epoch. */
+  /**
+   * Names the state that this brings the agent to, for `applied` and the next `hello`. It counts published states, so moves
+   * of VIFs too; it is not the revision of the API. Goes up with each update within an epoch.
+   */
   readonly revision: number;
   /** With `reset`, `insert` is everything, and `delete` is empty. */
   readonly reset: boolean;
