@@ -266,6 +266,7 @@ class Kernel implements KernelDatapath {
       netns,
       sender: this.#sender,
       pins: this.#succession.pins,
+      shared: this.#succession.busy,
       epoll: this.#epoll,
     });
     for (const ring of this.#maps.rings) this.#epoll.add(ring.fd);

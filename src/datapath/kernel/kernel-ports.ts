@@ -31,6 +31,8 @@ export interface KernelPortsOptions {
   readonly sender: PacketSender;
   /** Where links are pinned; null: they end with the process. */
   readonly pins: Pins | null;
+  /** Another process has a datapath of the same name in the namespace. */
+  readonly shared: boolean;
   /** What wakes JavaScript. */
   readonly epoll: EpollSet;
 }
@@ -56,7 +58,7 @@ export class KernelPorts {
   constructor(options: KernelPortsOptions) {
     this.#options = options;
     this.#ringLoad = options.maps.rings.map(() => 0);
-    this.#devices = this.#there(() => new PortDevices());
+    this.#devices = this.#there(() => new PortDevices(options.shared));
   }
 
   /** Whether packets out of this port go into a tunnel. */

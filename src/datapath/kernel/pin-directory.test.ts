@@ -10,6 +10,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { nullLogger } from '../../base/log.ts';
 import { BpfLink } from '../../ebpf/link.ts';
 import { needsRoot } from '../../ebpf/testing/programs.ts';
+import { newFlow, W_IN_PORT } from '../../flow/layout.ts';
 import { mountBpfFs, unmountBpfFs } from '../../sys/bpf-fs.ts';
 import { Links } from '../../sys/netlink/link.ts';
 import { NetlinkSocket } from '../../sys/netlink/socket.ts';
@@ -18,6 +19,7 @@ import { createKernelDatapath, type KernelDatapath } from './kernel-datapath.ts'
 import { removeLeftOvers, removePinsOf } from './pin-directory.ts';
 
 const clock = { now: () => performance.now(), wall: () => 0, after: () => ({ cancel() {} }) };
+const SMALL = { clock, random: Math.random, log: nullLogger, rings: 1, ringBytes: 4096, maxFlows: 64 };
 const TRIES = 500;
 
 class World {
@@ -43,16 +45,7 @@ class World {
 
   /** The same, before it takes over. */
   start(): KernelDatapath {
-    const datapath = createKernelDatapath({
-      clock,
-      random: Math.random,
-      log: nullLogger,
-      rings: 1,
-      ringBytes: 4096,
-      maxFlows: 64,
-      netns: netnsPath(this.netns),
-      pinRoot: this.root,
-    });
+    const datapath = createKernelDatapath({ ...SMALL, netns: netnsPath(this.netns), pinRoot: this.root });
     datapath.portAdd({ name: 'weft0', type: 'system' });
     return datapath;
   }
@@ -204,22 +197,75 @@ test(
   { skip: needsRoot },
   withWorld(async (world) => {
     const first = world.open();
-    const second = createKernelDatapath({
-      clock,
-      random: Math.random,
-      log: nullLogger,
-      rings: 1,
-      ringBytes: 4096,
-      maxFlows: 64,
-      netns: netnsPath(world.netns),
-      pinRoot: world.root,
-    });
+    const second = createKernelDatapath({ ...SMALL, netns: netnsPath(world.netns), pinRoot: world.root });
     await second.close();
     assert.equal(world.directories.length, 1);
     await first.leave?.();
     const third = world.open();
     await third.close();
     assert.deepEqual(world.directories, []);
+  }),
+);
+
+test(
+  'a process that dies before it takes over hides nothing of the one before',
+  { skip: needsRoot },
+  withWorld(async (world) => {
+    const first = world.open();
+    const mask = newFlow();
+    mask[W_IN_PORT] = 0xffff_ffff;
+    const key = newFlow();
+    key[W_IN_PORT] = first.ports()[1]!.port;
+    first.flowPut({ key, mask, actions: [] });
+    await first.flush();
+    await first.leave?.();
+    await world.start().leave?.();
+    const third = world.start();
+    const adopted: number[] = [];
+    try {
+      third.takeOver?.((found) => {
+        adopted.push(found[W_IN_PORT]!);
+        return null;
+      });
+      assert.deepEqual(adopted, [third.ports()[1]!.port]);
+    } finally {
+      await third.close();
+    }
+    assert.deepEqual(world.directories, []);
+  }),
+);
+
+test(
+  'what a version with another layout left for the same datapath goes at the takeover',
+  { skip: needsRoot },
+  withWorld(async (world) => {
+    mkdirSync(join(world.root, `weft0-ovs-system-${world.number}`, 'links'), { recursive: true });
+    mkdirSync(join(world.root, `weft0-other-${world.number}`));
+    const datapath = world.open();
+    try {
+      assert.deepEqual(world.directories.sort(), [
+        `weft0-other-${world.number}`,
+        `weft1-ovs-system-${world.number}`,
+      ]);
+    } finally {
+      await datapath.close();
+    }
+  }),
+);
+
+test(
+  'a second switch of a namespace does not take internal devices of the first',
+  { skip: needsRoot },
+  withWorld(async (world) => {
+    const first = world.open();
+    first.portAdd({ name: 'weft7', type: 'internal' });
+    const second = createKernelDatapath({ ...SMALL, netns: netnsPath(world.netns), pinRoot: world.root });
+    try {
+      assert.throws(() => second.portAdd({ name: 'weft7', type: 'internal' }), { code: 'device-busy' });
+    } finally {
+      await second.close();
+      await first.close();
+    }
   }),
 );
 

@@ -17,7 +17,7 @@ import {
   statSync,
   unlinkSync,
 } from 'node:fs';
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { WeftError } from '../../base/errors.ts';
 import { BpfLink } from '../../ebpf/link.ts';
 import { tryFlock } from '../../sys/file-lock.ts';
@@ -27,6 +27,7 @@ import { namespaceNumber, OWN_NAMESPACE } from '../../sys/netns.ts';
 const LAYOUT = 1;
 export const LINKS = 'links';
 const DIRECTORY = /^weft\d+-.*-(\d+)$/;
+const VERSION = /^weft\d+-/;
 /** Whoever looks for left-overs holds a lock for a moment, and so do the threads of a process that was killed. */
 const LOCK_TRIES = 100;
 const LOCK_PAUSE_MS = 10;
@@ -75,6 +76,19 @@ export function removePinsOf(root: string, namespace: number): string[] {
     (path) => DIRECTORY.exec(path.slice(root.length + 1))?.[1] === String(namespace),
   );
   return its.filter((directory) => removeUnlocked(directory, LOCK_TRIES, () => true));
+}
+
+/**
+ * Removes what versions with other layouts have left for the same datapath and namespace: their programs would
+ * go on forwarding, before those of today.
+ */
+export function removeOtherLayouts(directory: string): string[] {
+  const root = dirname(directory);
+  const whose = basename(directory).replace(VERSION, '');
+  const others = directories(root).filter(
+    (path) => path !== directory && basename(path).replace(VERSION, '') === whose,
+  );
+  return others.filter((path) => removeUnlocked(path, LOCK_TRIES, () => true));
 }
 
 function directories(root: string): string[] {

@@ -13,6 +13,7 @@ import {
   removeFile,
   removeFiles,
   removeLeftOvers,
+  removeOtherLayouts,
   takeDirectory,
 } from './pin-directory.ts';
 
@@ -25,13 +26,15 @@ import {
  *
  *     DIRECTORY/links/IFINDEX     the link of the port on that device
  *     DIRECTORY/GENERATION/       maps of one process: ports, flows, port-stats, counters, programs,
- *                                 masks, mask-N; branches, the link at the loopback device
+ *                                 masks, mask-N; branches, the link at the loopback device;
+ *                                 current, `masks` once more: this one has taken over
  *
  * A generation is removed when the next one has taken over.
  */
 
 /** Masks that one generation can have pinned at a time: those of a program, and those that are just being replaced. */
 const MAX_PINNED_MASKS = 1024;
+const CURRENT = 'current';
 
 export const MASK_CODEC = bytes(4 * FLOW_WORDS);
 
@@ -144,16 +147,23 @@ export class Pins {
     removeFile(this.linkPath(ifindex));
   }
 
-  /** The generation before this one; null: there is none. */
+  /**
+   * The generation that forwards: the last that had taken over, for one that died before that has nothing to say. Of
+   * those of versions that made no such note, the last. null: there is none.
+   */
   predecessor(): string | null {
     const before = generations(this.directory).filter((n) => n < this.generation);
-    return before.length === 0 ? null : join(this.directory, String(Math.max(...before)));
+    const current = before.filter((n) => readNames(join(this.directory, String(n))).includes(CURRENT));
+    const last = Math.max(...(current.length > 0 ? current : before));
+    return before.length === 0 ? null : join(this.directory, String(last));
   }
 
-  /** Removes all earlier generations. */
+  /** Notes that this generation forwards, and removes all others: earlier ones, and those of other versions. */
   forgetPredecessors(): void {
+    if (!readNames(this.#own()).includes(CURRENT)) this.#masks.pin(this.#own(CURRENT));
     for (const n of generations(this.directory))
       if (n < this.generation) removeFiles(join(this.directory, String(n)));
+    removeOtherLayouts(this.directory);
   }
 
   /** Closes what it has open; what is pinned stays. */

@@ -28,6 +28,12 @@ const HIDDEN = 'weft-';
 export class PortDevices {
   readonly #netlink = new NetlinkSocket();
   readonly #links = new Links(this.#netlink);
+  readonly #shared: boolean;
+
+  /** @param shared another process has such devices here: what is there already may be one of its */
+  constructor(shared: boolean) {
+    this.#shared = shared;
+  }
 
   /** @throws WeftError `no-such-device`, `bad-port-type`, `bad-mac`, `system-call` */
   open(spec: PortSpec): PortDevice {
@@ -77,12 +83,14 @@ export class PortDevices {
     if (there !== undefined) {
       // Left over from a process that could not clean up: same name, same pair.
       const hidden = there.kind === 'veth' && there.lower !== 0 ? this.#links.get(there.lower) : undefined;
-      if (hidden?.name.startsWith(HIDDEN) !== true) {
+      if (this.#shared || hidden?.name.startsWith(HIDDEN) !== true) {
         throw new WeftError(
           'device-busy',
           `port "${name}": there is a device of that name already (File exists)`,
           {
-            remedy: 'Remove the device, or add it as a port of type "system".',
+            remedy: this.#shared
+              ? 'Another switch runs in this network namespace: give the bridge or port another name.'
+              : 'Remove the device, or add it as a port of type "system".',
           },
         );
       }

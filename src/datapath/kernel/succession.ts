@@ -1,3 +1,4 @@
+import { WeftError } from '../../base/errors.ts';
 import type { ModuleLog } from '../../base/log.ts';
 import { type Flow, W_IN_PORT, W_RECIRC_ID } from '../../flow/layout.ts';
 import type { MegaflowId } from '../types.ts';
@@ -31,6 +32,8 @@ export interface Heir {
 /** How a datapath outlives its process (pins.ts), and takes over from the process before. */
 export class Succession {
   readonly pins: Pins | null;
+  /** Whether another process has the datapath of this name in this network namespace. */
+  busy = false;
   readonly #options: SuccessionOptions;
   #predecessor: Predecessor | null;
 
@@ -45,7 +48,12 @@ export class Succession {
     const hash = createHash(spec);
     const { pins } = this;
     if (pins === null) return hash;
-    pins.addMask(spec.number, spec.mask, hash);
+    try {
+      pins.addMask(spec.number, spec.mask, hash);
+    } catch (error) {
+      hash.close();
+      throw error;
+    }
     return {
       fd: hash.fd,
       name: hash.name,
@@ -115,6 +123,7 @@ export class Succession {
       pins.pinMaps(maps);
       return pins;
     } catch (error) {
+      this.busy = error instanceof WeftError && error.code === 'pins-busy';
       const why = error instanceof Error ? error.message : String(error);
       log.info(`${name}: forwarding will end with this process, nothing can be pinned: ${why}`);
       pins?.close();

@@ -116,20 +116,27 @@ export class TunnelPort implements ForwardingPort {
     this.#gbp = spec.options?.get('exts') === 'gbp';
     this.#netns = spec.netns;
     this.#counters = counters;
-    this.#port = this.#protocol === 'gre' ? 0 : udpPort(spec);
-    this.#inside(() => {
-      if (this.#protocol !== 'gre') {
-        this.#readers.push(new DatagramReader(openUdpReceiver(this.#port)));
-        return;
-      }
-      const ipv4 = openRaw(IPPROTO_GRE, { family: 4, dontFragment: true }, true);
-      this.#readers.push(new DatagramReader(ipv4));
-      try {
-        this.#readers.push(new DatagramReader(openRaw(IPPROTO_GRE, { family: 6, dontFragment: true }, true)));
-      } catch {
-        // A host without IPv6.
-      }
-    });
+    try {
+      this.#port = this.#protocol === 'gre' ? 0 : udpPort(spec);
+      this.#inside(() => this.#openReceivers());
+    } catch (error) {
+      this.close();
+      throw error;
+    }
+  }
+
+  #openReceivers(): void {
+    if (this.#protocol !== 'gre') {
+      this.#readers.push(new DatagramReader(openUdpReceiver(this.#port)));
+      return;
+    }
+    const ipv4 = openRaw(IPPROTO_GRE, { family: 4, dontFragment: true }, true);
+    this.#readers.push(new DatagramReader(ipv4));
+    try {
+      this.#readers.push(new DatagramReader(openRaw(IPPROTO_GRE, { family: 6, dontFragment: true }, true)));
+    } catch {
+      // A host without IPv6.
+    }
   }
 
   get fds(): readonly number[] {
