@@ -7,13 +7,15 @@ const root = join(import.meta.dirname, '..');
 /** Codes that only tests and their fixtures use. */
 const FOR_TESTS = /\.test\.ts$|\/(?:fixture|testing|conformance)\//;
 const CODE = /(?:new WeftError|super)\(\s*'([a-z][a-z0-9-]+)'/g;
+/** The model's errors are made by helpers that take the code first. */
+const MODEL_CODE = /(?:new ModelError|problem|refusal|fail)\(\s*'([a-z][a-z0-9-]+)'/g;
 
 const used = new Map<string, string>();
 for (const file of globSync('src/**/*.ts', { cwd: root })) {
   if (FOR_TESTS.test(file)) continue;
   const text = readFileSync(join(root, file), 'utf8');
-  if (!text.includes('WeftError')) continue;
-  for (const [, code] of text.matchAll(CODE)) used.set(code, file);
+  if (text.includes('WeftError')) for (const [, code] of text.matchAll(CODE)) used.set(code, file);
+  if (text.includes('ModelError')) for (const [, code] of text.matchAll(MODEL_CODE)) used.set(code, file);
 }
 
 const documented = new Set<string>();

@@ -20,10 +20,15 @@ export const Description = Type.Optional(
 );
 
 export const Tags = Type.Optional(
-  Type.Record(Type.String({ minLength: 1, maxLength: 64 }), Type.String({ maxLength: 256 }), {
-    maxProperties: 32,
-    description: 'Words of your own, for filters and for the systems above',
-  }),
+  Type.Record(
+    Type.String({ pattern: '^(?!__proto__$)[^\\u0000-\\u001f\\u007f]{1,64}$' }),
+    Type.String({ maxLength: 256 }),
+    {
+      additionalProperties: false,
+      maxProperties: 32,
+      description: 'Words of your own, for filters and for the systems above; names of up to 64 characters',
+    },
+  ),
 );
 
 export const Mac = Type.String({
