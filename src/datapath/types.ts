@@ -53,6 +53,14 @@ export interface Datapath {
   execute(packet: ExecuteRequest): void;
 
   /**
+   * Makes a meter, for `meter` actions, or replaces the one of that number: full buckets, counters 0. Packets of a meter
+   * that is not there pass.
+   */
+  meterSet(meter: number, config: MeterConfig): void;
+  meterDelete(meter: number): void;
+  meterCounts(meter: number): MeterCounts;
+
+  /**
    * Who is called for packets without a megaflow and for `userspace` actions. The packet's bytes are
    * only valid during the call. Until it is set, such packets are dropped and counted.
    */
@@ -123,6 +131,29 @@ export interface PortStats {
   txBytes: number;
   txErrors: number;
   txDropped: number;
+}
+
+/** A limit that packets pass or are dropped at. */
+export interface MeterConfig {
+  readonly unit: 'packets' | 'kilobits';
+  /** At most 8. */
+  readonly bands: readonly MeterBand[];
+}
+
+/** Drops what exceeds it. */
+export interface MeterBand {
+  /** Packets or kilobits a second; not 0. */
+  readonly rate: number;
+  /** Packets or kilobits that may come at once. */
+  readonly burst: number;
+}
+
+export interface MeterCounts {
+  /** All that came to the meter. */
+  readonly packets: number;
+  readonly bytes: number;
+  /** What each band dropped. */
+  readonly bands: readonly { readonly packets: number; readonly bytes: number }[];
 }
 
 /** Names a megaflow while it is installed. Ids are reused after deletion. */

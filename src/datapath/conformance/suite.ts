@@ -17,6 +17,7 @@ import { formatKey, parseActions } from '../text/index.ts';
 import type { DpAction, MegaflowId } from '../types.ts';
 import { frame, hex, keyOf, masked, maskOf } from './frames.ts';
 import { collectUpcalls, type Harness, type HarnessFactory, type HarnessOptions } from './harness.ts';
+import { meterSuite } from './meters.ts';
 
 const output = (port: number): DpAction => ({ type: 'output', port });
 const COOKIE = { type: 'slow_path', reason: 'lacp' } as const;
@@ -512,4 +513,6 @@ export function conformanceSuite(name: string, factory: HarnessFactory, skip: st
     await h.settle();
     assert.deepEqual(taken(h, p2), frames.map(hex));
   });
+
+  meterSuite(check);
 }

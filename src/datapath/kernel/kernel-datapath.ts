@@ -19,6 +19,8 @@ import type {
   FlowStatsRows,
   MegaflowId,
   MegaflowSpec,
+  MeterConfig,
+  MeterCounts,
   PacketOffload,
   PortSpec,
   PortStats,
@@ -29,6 +31,7 @@ import { Core, offloadOf, packetOf } from '../userspace/core.ts';
 import { Counters } from '../userspace/counters.ts';
 import { monotonic } from '../userspace/forwarder.ts';
 import { DEFAULT_MAX_FLOWS, DEFAULT_MAX_MASKS, userspaceFeatures } from '../userspace/in-process.ts';
+import { DatapathMeters } from '../userspace/meters.ts';
 import { LOCAL_PORT } from '../userspace/port-numbers.ts';
 import { ActionSlots, Cookies } from './action-slots.ts';
 import { encodeActions } from './encode-actions.ts';
@@ -176,6 +179,7 @@ class Kernel implements KernelDatapath {
   readonly #maps: KernelMaps;
   readonly #core: Core;
   readonly #counters: Counters;
+  readonly #meters = new DatapathMeters();
   readonly #counterMemory: MemoryMap;
   readonly #epochMemory: MemoryMap;
   /** One word: how often an entry of a mask's table was changed or deleted. */
@@ -246,6 +250,7 @@ class Kernel implements KernelDatapath {
       maxFlows,
       maxMasks: options.maxMasks ?? DEFAULT_MAX_MASKS,
       random: options.random,
+      meters: this.#meters.bank,
     });
     this.#slots = new ActionSlots(
       { set: (slot, bytes) => void this.#maps.actions.set(slot, bytes) },
@@ -438,6 +443,16 @@ class Kernel implements KernelDatapath {
     if (offload !== undefined && offload !== null) Object.assign(packet, offload);
     this.#runCore(() => this.#core.execute(packet, flow, actions));
     this.#drain();
+  }
+
+  meterSet(meter: number, config: MeterConfig): void {
+    this.#meters.set(meter, config, this.#clock.now());
+  }
+  meterDelete(meter: number): void {
+    this.#meters.delete(meter);
+  }
+  meterCounts(meter: number): MeterCounts {
+    return this.#meters.counts(meter);
   }
 
   setUpcallHandler(handler: (upcall: Upcall) => void): void {

@@ -6,10 +6,12 @@ import { Packet } from '../packet/packet.ts';
 import { DevicePort, openDevice } from '../ports/device.ts';
 import { type ForwardingPort, type Next, NOTHING, SKIPPED } from '../ports/source.ts';
 import { TUNNEL_TYPES, TunnelPort } from '../ports/tunnel.ts';
-import type { DpAction, ExecuteRequest, PortSpec } from '../types.ts';
+import type { DpAction, ExecuteRequest, MeterConfig, PortSpec } from '../types.ts';
 import { Core, packetOf } from './core.ts';
 import { Counters } from './counters.ts';
 import * as M from './messages.ts';
+import { MeterBank } from './meter-bank.ts';
+import { MeterCounters } from './meter-counters.ts';
 import { Ring } from './ring.ts';
 import { UpcallWriter } from './upcall-writer.ts';
 
@@ -39,6 +41,7 @@ export class Forwarder implements M.CommandHandler {
   readonly #upcalls: UpcallWriter;
   readonly #counters: Counters;
   readonly #core: Core;
+  readonly #meters: MeterBank;
   readonly #wake: EventFd;
   /** Longest time to go on looking, and how long it is now; milliseconds. */
   readonly #longestSpin: number;
@@ -69,6 +72,7 @@ export class Forwarder implements M.CommandHandler {
     this.#wake = EventFd.of(setup.wakeFd);
     this.#longestSpin = setup.spinMicroseconds / 1000;
     this.#tell = tell;
+    this.#meters = new MeterBank(new MeterCounters(setup.meters));
     this.#core = new Core({
       host: {
         now: () => this.#now,
@@ -78,6 +82,7 @@ export class Forwarder implements M.CommandHandler {
       maxFlows: setup.maxFlows,
       maxMasks: setup.maxMasks,
       random: seeded(setup.seed),
+      meters: this.#meters,
     });
     this.#rebuildPolls();
   }
@@ -283,6 +288,12 @@ export class Forwarder implements M.CommandHandler {
   }
   flowDelete(slot: number): void {
     this.#core.deleteFlow(slot);
+  }
+  meterSet(meter: number, config: MeterConfig): void {
+    this.#meters.set(meter, config, this.#now);
+  }
+  meterDelete(meter: number): void {
+    this.#meters.delete(meter);
   }
   execute(request: ExecuteRequest): void {
     this.#core.execute(packetOf(request), request.flow, request.actions);

@@ -14,14 +14,17 @@ import type {
   FlowStatsRows,
   MegaflowId,
   MegaflowSpec,
+  MeterConfig,
+  MeterCounts,
   PacketOffload,
   PortSpec,
   PortStats,
   Upcall,
   UserspaceCookie,
 } from '../types.ts';
-import { type Conntrack, Core, type Meters, type OutputPort, offloadOf, packetOf } from './core.ts';
+import { type Conntrack, Core, type OutputPort, offloadOf, packetOf } from './core.ts';
 import { Counters } from './counters.ts';
+import { DatapathMeters } from './meters.ts';
 import { LOCAL_PORT, PortNumbers } from './port-numbers.ts';
 import { UpcallQueue } from './upcall-queue.ts';
 
@@ -37,7 +40,6 @@ export interface InProcessOptions {
   readonly maxFlows?: number;
   readonly maxMasks?: number;
   readonly conntrack?: Conntrack;
-  readonly meters?: Meters;
 }
 
 /** A datapath with dummy ports in the calling thread: same calls, same result, every time. */
@@ -84,6 +86,7 @@ class InProcess implements InProcessDatapath {
   readonly #core: Core;
   readonly #counters: Counters;
   readonly #ports = new PortNumbers<Dummy>(true);
+  readonly #meters = new DatapathMeters();
   readonly #upcalls = new UpcallQueue<Waiting>(UPCALL_BYTES, UPCALL_COUNT);
   #handler: ((upcall: Upcall) => void) | null = null;
   #work: Work[] = [];
@@ -109,7 +112,7 @@ class InProcess implements InProcessDatapath {
       maxMasks: options.maxMasks ?? DEFAULT_MAX_MASKS,
       random: options.random,
       conntrack: options.conntrack,
-      meters: options.meters,
+      meters: this.#meters.bank,
     });
     this.portAdd({ name: this.name, type: 'dummy-internal' }, LOCAL_PORT);
   }
@@ -180,6 +183,15 @@ class InProcess implements InProcessDatapath {
     }
     this.#runCore(() => this.#core.execute(packetOf(request), request.flow, request.actions));
     this.#drain();
+  }
+  meterSet(meter: number, config: MeterConfig): void {
+    this.#meters.set(meter, config, this.#clock.now());
+  }
+  meterDelete(meter: number): void {
+    this.#meters.delete(meter);
+  }
+  meterCounts(meter: number): MeterCounts {
+    return this.#meters.counts(meter);
   }
   setUpcallHandler(handler: (upcall: Upcall) => void): void {
     this.#handler = handler;

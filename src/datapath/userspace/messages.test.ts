@@ -16,6 +16,8 @@ function recorder(log: unknown[]): M.CommandHandler {
     flowActions: (slot, actions) => log.push(['flowActions', slot, actions]),
     flowDelete: (slot) => log.push(['flowDelete', slot]),
     execute: (r) => log.push(['execute', r.packet.slice(), r.flow.slice(), r.actions, r.offload]),
+    meterSet: (meter, config) => log.push(['meterSet', meter, config]),
+    meterDelete: (meter) => log.push(['meterDelete', meter]),
     sync: (id) => log.push(['sync', id]),
     stop: () => log.push(['stop']),
   };
@@ -39,6 +41,8 @@ test('commands arrive as they were given, in order', () => {
     M.executeCommand({ packet: packet.subarray(1), flow: flow(7), actions: [] }),
     M.flowDeleteCommand([9, 10, 11]),
     M.portDeleteCommand(5),
+    M.meterSetCommand(3, { unit: 'packets', bands: [{ rate: 1, burst: 2 }] }),
+    M.meterDeleteCommand(3),
     M.syncCommand(77),
     M.stopCommand,
   ]) {
@@ -56,6 +60,8 @@ test('commands arrive as they were given, in order', () => {
     ['flowDelete', 10],
     ['flowDelete', 11],
     ['portDelete', 5],
+    ['meterSet', 3, { unit: 'packets', bands: [{ rate: 1, burst: 2 }] }],
+    ['meterDelete', 3],
     ['sync', 77],
     ['stop'],
   ]);

@@ -1,7 +1,14 @@
 import { deserialize, serialize } from 'node:v8';
 import { FLOW_WORDS, type Flow } from '../../flow/layout.ts';
 import type { Packet } from '../packet/packet.ts';
-import type { DpAction, ExecuteRequest, PacketOffload, PortSpec, UserspaceCookie } from '../types.ts';
+import type {
+  DpAction,
+  ExecuteRequest,
+  MeterConfig,
+  PacketOffload,
+  PortSpec,
+  UserspaceCookie,
+} from '../types.ts';
 import type { Ring } from './ring.ts';
 
 /**
@@ -19,6 +26,8 @@ export const CMD_FLOW_DELETE = 5;
 export const CMD_EXECUTE = 6;
 export const CMD_SYNC = 7;
 export const CMD_STOP = 8;
+export const CMD_METER_SET = 9;
+export const CMD_METER_DELETE = 10;
 
 /** Words of the control block. */
 export const CTL_WORKER_SLEEPS = 0;
@@ -37,6 +46,8 @@ export interface WorkerSetup {
   readonly control: SharedArrayBuffer;
   readonly answer: SharedArrayBuffer;
   readonly counters: SharedArrayBuffer;
+  /** Of the meters; grows. */
+  readonly meters: SharedArrayBuffer;
   readonly commands: SharedArrayBuffer;
   readonly upcalls: SharedArrayBuffer;
   /** eventfd that wakes it from poll. */
@@ -111,6 +122,13 @@ export function executeCommand(request: ExecuteRequest): Writer {
   ];
   return (ring) => record(ring, words, [bytesOf(request.flow), request.packet, tree]);
 }
+export function meterSetCommand(meter: number, config: MeterConfig): Writer {
+  const tree = serialize(config);
+  return (ring) => record(ring, [CMD_METER_SET, meter], [tree]);
+}
+export function meterDeleteCommand(meter: number): Writer {
+  return (ring) => record(ring, [CMD_METER_DELETE, meter], []);
+}
 export function syncCommand(id: number): Writer {
   return (ring) => record(ring, [CMD_SYNC, id], []);
 }
@@ -123,6 +141,8 @@ export interface CommandHandler {
   flowPut(slot: number, key: Flow, mask: Flow, actions: readonly DpAction[]): void;
   flowActions(slot: number, actions: readonly DpAction[]): void;
   flowDelete(slot: number): void;
+  meterSet(meter: number, config: MeterConfig): void;
+  meterDelete(meter: number): void;
   execute(request: ExecuteRequest): void;
   sync(id: number): void;
   stop(): void;
@@ -169,6 +189,12 @@ export function takeCommand(ring: Ring, handler: CommandHandler): boolean {
         });
         break;
       }
+      case CMD_METER_SET:
+        handler.meterSet(words[w + 1], tree(at + 8) as MeterConfig);
+        break;
+      case CMD_METER_DELETE:
+        handler.meterDelete(words[w + 1]);
+        break;
       case CMD_SYNC:
         handler.sync(words[w + 1]);
         break;

@@ -12,6 +12,8 @@ import type {
   FlowStatsRows,
   MegaflowId,
   MegaflowSpec,
+  MeterConfig,
+  MeterCounts,
   PortSpec,
   PortStats,
   Upcall,
@@ -44,7 +46,7 @@ export interface RestartingOptions {
 
 /**
  * A datapath that outlives the thread it runs in. When that dies, a new one is built and given the same
- * ports under the same numbers; whoever keeps megaflows is told that they are gone (`setResetHandler`),
+ * ports and meters under the same numbers; whoever keeps megaflows is told that they are gone (`setResetHandler`),
  * and installs them again as packets come up. Counters of ports and of lookups start anew. In between,
  * ports and flows can't be added (`datapath-dead`), packets are dropped, and counters read 0.
  */
@@ -52,6 +54,7 @@ export class RestartingDatapath implements Datapath {
   readonly #options: RestartingOptions;
   #inner: Datapath;
   readonly #ports = new Map<number, PortSpec>();
+  readonly #meters = new Map<number, MeterConfig>();
   #upcallHandler: ((upcall: Upcall) => void) | null = null;
   #resetHandler: (() => void) | null = null;
   #pause = FIRST_PAUSE_MS;
@@ -101,6 +104,7 @@ export class RestartingDatapath implements Datapath {
         log.err(`${spec.name}: not back: ${error instanceof Error ? error.message : String(error)}`);
       }
     }
+    for (const [meter, config] of this.#meters) this.meterSet(meter, config);
     log.info(`${this.#inner.name}: forwarding again, with ${this.#ports.size} ports`);
   }
 
@@ -187,6 +191,20 @@ export class RestartingDatapath implements Datapath {
 
   execute(packet: ExecuteRequest): void {
     this.#orElse(undefined, () => this.#inner.execute(packet));
+  }
+
+  meterSet(meter: number, config: MeterConfig): void {
+    this.#meters.set(meter, config);
+    this.#orElse(undefined, () => this.#inner.meterSet(meter, config));
+  }
+
+  meterDelete(meter: number): void {
+    this.#meters.delete(meter);
+    this.#orElse(undefined, () => this.#inner.meterDelete(meter));
+  }
+
+  meterCounts(meter: number): MeterCounts {
+    return this.#inner.meterCounts(meter);
   }
 
   setUpcallHandler(handler: (upcall: Upcall) => void): void {

@@ -15,6 +15,8 @@ import type {
   FlowStatsRows,
   MegaflowId,
   MegaflowSpec,
+  MeterConfig,
+  MeterCounts,
   PortSpec,
   PortStats,
   Upcall,
@@ -24,6 +26,7 @@ import { monotonic } from './forwarder.ts';
 import { DEFAULT_MAX_FLOWS, DEFAULT_MAX_MASKS, userspaceFeatures } from './in-process.ts';
 import { MegaflowTable } from './megaflow-table.ts';
 import * as M from './messages.ts';
+import { MeterBook } from './meters.ts';
 import { LOCAL_PORT, PortNumbers } from './port-numbers.ts';
 import { Ring } from './ring.ts';
 import { UpcallQueue } from './upcall-queue.ts';
@@ -82,6 +85,7 @@ class WorkerDatapath implements Datapath {
   readonly #commands = new Ring(COMMAND_RING);
   readonly #upcalls = new Ring(UPCALL_RING);
   readonly #counters: Counters;
+  readonly #meters = new MeterBook();
   readonly #wake = EventFd.create();
   readonly #worker: Worker;
   readonly #ports = new PortNumbers<DatapathPort>(false);
@@ -119,6 +123,7 @@ class WorkerDatapath implements Datapath {
       control: this.#control.buffer as SharedArrayBuffer,
       answer: this.#answer.buffer as SharedArrayBuffer,
       counters,
+      meters: this.#meters.counters.memory,
       commands: this.#commands.memory,
       upcalls: this.#upcalls.memory,
       wakeFd: this.#wake.fd,
@@ -228,6 +233,18 @@ class WorkerDatapath implements Datapath {
       );
     }
     this.#do(M.executeCommand(request));
+  }
+  meterSet(meter: number, config: MeterConfig): void {
+    this.#meters.note(meter, config);
+    this.#do(M.meterSetCommand(meter, config));
+    this.#await();
+  }
+  meterDelete(meter: number): void {
+    this.#meters.forget(meter);
+    this.#do(M.meterDeleteCommand(meter));
+  }
+  meterCounts(meter: number): MeterCounts {
+    return this.#meters.counts(meter);
   }
   setUpcallHandler(handler: (upcall: Upcall) => void): void {
     this.#handler = handler;

@@ -200,7 +200,6 @@ const controllerAction: fc.Arbitrary<ActionOf<'controller'>> = fc.record({
   userdata: fc.uint8Array({ maxLength: 30 }),
   pause: fc.boolean(),
   meterId: fc.oneof(fc.constant(NO_METER), fc.integer({ min: 1, max: 0xfffffffe })),
-  providerMeterId: fc.constant(NO_METER),
 });
 
 const encapAction: fc.Arbitrary<ActionOf<'encap'>> = fc.oneof(

@@ -40,7 +40,6 @@ function make(changes: Partial<ControllerAction>): ControllerAction {
     userdata: NO_BYTES,
     pause: false,
     meterId: NO_METER,
-    providerMeterId: NO_METER,
     ...changes,
   };
 }

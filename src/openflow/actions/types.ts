@@ -106,7 +106,6 @@ export interface ControllerAction {
   readonly pause: boolean;
   /** 0xffffffff: none. */
   readonly meterId: number;
-  readonly providerMeterId: number;
   /** 2: came in the newer encoding. */
   readonly wire?: 2;
 }

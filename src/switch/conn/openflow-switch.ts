@@ -86,7 +86,7 @@ export class OpenFlowSwitch implements OpenFlowSide {
   readonly slowPath: SlowPath;
   readonly flows: FlowStore;
   readonly groups = new GroupTable();
-  readonly meters = new MeterTable();
+  readonly meters: MeterTable;
   readonly tlvTable = new TunnelMetadataTable();
   readonly monitors: FlowMonitors;
   readonly controllers: Controllers;
@@ -104,6 +104,7 @@ export class OpenFlowSwitch implements OpenFlowSide {
     this.ofproto = options.ofproto;
     this.slowPath = options.slowPath;
     this.log = options.log.module('ofproto');
+    this.meters = new MeterTable(options.slowPath.meters);
     this.flows = new FlowStore(options.ofproto, (events) => this.#flowEvents(events));
     this.monitors = new FlowMonitors(this.flows, this.tlvTable);
     this.controllers = new Controllers({
@@ -361,6 +362,7 @@ export class OpenFlowSwitch implements OpenFlowSide {
   }
 
   close(): void {
+    this.meters.release(this.meters.delete(OFPM_ALL));
     this.controllers.close();
   }
 
@@ -398,8 +400,8 @@ export class OpenFlowSwitch implements OpenFlowSide {
     return this.groups.get(id);
   }
 
-  datapathMeter(_meter: number): number | null {
-    return null;
+  datapathMeter(meter: number): number | null {
+    return this.meters.get(meter)?.datapathMeter ?? null;
   }
 
   formatActions(actions: readonly Action[]): string {

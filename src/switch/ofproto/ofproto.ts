@@ -134,6 +134,8 @@ export class Ofproto {
   forwardBpdu = false;
   /** Datapath meter for packets to controllers; null: none. */
   controllerMeter: number | null = null;
+  /** The same for packets of megaflows that the slow path carries out. */
+  slowPathMeter: number | null = null;
   readonly flowCollectors = new Set<number>();
   /** (port, queue) -> skb_priority, from the QoS configuration. */
   queueLookup: (ofPort: number, queue: number) => number | null = () => null;
@@ -163,7 +165,6 @@ export class Ofproto {
         userdata: new Uint8Array(),
         pause: false,
         meterId: 0xffffffff,
-        providerMeterId: 0xffffffff,
       },
     ]);
     this.noPacketInRule = this.#internalRule([]);

@@ -66,7 +66,7 @@ export class Megaflow {
     this.#flow = pool.pack(flow);
     this.dpPort = dpKey[W_IN_PORT];
     this.#dpKey = differ(dpKey, flow) ? pool.pack(dpKey) : null;
-    this.actions = translation === null ? actions : withSlowPath(translation.out);
+    this.actions = translation === null ? actions : withSlowPath(translation.out, made.ofproto);
     this.translated = actions;
     if (translation !== null) this.renew(translation, pool);
     this.created = made.now;
@@ -125,10 +125,16 @@ function differ(dpKey: Flow, flow: Flow): boolean {
 }
 
 /** What goes into the datapath: the actions, or the order to ask each time. */
-export function withSlowPath(out: XlateOutput): readonly DpAction[] {
+export function withSlowPath(
+  out: XlateOutput,
+  { slowPathMeter }: Pick<Ofproto, 'slowPathMeter'>,
+): readonly DpAction[] {
   if (out.slow.size === 0) return out.actions;
   const [reason] = out.slow;
-  return [{ type: 'userspace', pid: 0, cookie: { type: 'slow_path', reason } }];
+  const ask: DpAction = { type: 'userspace', pid: 0, cookie: { type: 'slow_path', reason } };
+  if (slowPathMeter === null) return [ask];
+  const actions: DpAction[] = [{ type: 'meter', meter: slowPathMeter }, ask];
+  return [{ type: 'sample', probability: 0xffffffff, actions }];
 }
 /** Whether two lists of datapath actions do the same. */
 export function sameActions(a: readonly DpAction[], b: readonly DpAction[]): boolean {

@@ -351,7 +351,7 @@ export class Revalidator {
     }
     this.#translator.release(megaflow.recircs);
     megaflow.renew({ out, cache, dependencies, seq }, this.#translator.pool);
-    const actions = withSlowPath(out);
+    const actions = withSlowPath(out, ofproto);
     if (sameActions(actions, megaflow.actions)) return;
     megaflow.actions = actions;
     this.#changed.push(megaflow);

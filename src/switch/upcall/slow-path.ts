@@ -2,6 +2,7 @@ import type { Clock } from '../../base/clock.ts';
 import type { Logger } from '../../base/log.ts';
 import type { Datapath, DpAction } from '../../datapath/types.ts';
 import type { Flow } from '../../flow/layout.ts';
+import { DatapathMeters } from '../ofproto/datapath-meters.ts';
 import { type Change, datapathPortTag, recircTag } from '../ofproto/dependencies.ts';
 import type { OfPort } from '../ofproto/port.ts';
 import { TunnelPorts } from '../tunnel/ports.ts';
@@ -41,6 +42,7 @@ export class SlowPath {
   readonly datapath: Datapath;
   readonly recircIds: RecircIds;
   readonly tunnels: TunnelPorts;
+  readonly meters: DatapathMeters;
   #settings: SlowPathSettings = DEFAULT_SETTINGS;
   readonly #limit: FlowLimit;
   readonly #translator: Translator;
@@ -52,6 +54,7 @@ export class SlowPath {
     const { datapath, recircIds, clock, log, defer, packetIn } = options;
     this.datapath = datapath;
     this.recircIds = recircIds;
+    this.meters = new DatapathMeters(datapath);
     this.tunnels = new TunnelPorts(datapath, log, (change) => this.changed(change));
     this.#translator = new Translator(recircIds, this.tunnels, this.#settings.vlanLimit);
     const translator = this.#translator;

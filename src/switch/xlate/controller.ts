@@ -7,16 +7,15 @@ export interface ControllerTarget {
   /** OFPR_* */
   readonly reason: number;
   readonly controllerId: number;
-  /** Datapath meter; 0xffffffff: none. */
-  readonly meter: number;
+  /** Datapath meter; null: that for all controllers, if there is one. */
+  readonly meter: number | null;
   readonly userdata: Uint8Array;
 }
 
-const NO_METER = 0xffffffff;
 const NO_USERDATA = new Uint8Array();
 
 export function plainController(maxLen: number, reason: number, controllerId: number): ControllerTarget {
-  return { maxLen, reason, controllerId, meter: NO_METER, userdata: NO_USERDATA };
+  return { maxLen, reason, controllerId, meter: null, userdata: NO_USERDATA };
 }
 
 /** Sends the packet as it is now to the controllers, with the pipeline's state. */
@@ -41,9 +40,9 @@ export function sendToController(ctx: XlateContext, target: ControllerTarget): v
     return;
   }
   ctx.recircs.push(id);
-  const meter = target.meter === NO_METER ? ctx.ofproto.controllerMeter : target.meter;
+  const meter = target.meter ?? ctx.ofproto.controllerMeter;
   const outer = ctx.actions;
-  if (meter !== null && meter !== NO_METER) {
+  if (meter !== null) {
     ctx.actions = [{ type: 'meter', meter }];
     outer.push({ type: 'sample', probability: 0xffffffff, actions: ctx.actions });
   }

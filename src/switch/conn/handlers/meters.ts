@@ -1,15 +1,14 @@
+import { MAX_METER_BANDS, MAX_METERS } from '../../../datapath/userspace/meter-counters.ts';
 import {
   OFPM_ALL,
+  OFPM_CONTROLLER,
+  OFPM_SLOWPATH,
   OFPMBT_DROP,
-  OFPMF_BURST,
-  OFPMF_KBPS,
-  OFPMF_PKTPS,
-  OFPMF_STATS,
   OFPRFR_METER_MOD,
   OFPRR_METER_DELETE,
 } from '../../../openflow/constants.ts';
 import type { OfMessageOf } from '../../../openflow/message.ts';
-import { MAX_BANDS, MAX_METERS } from '../../ofproto/meter-table.ts';
+import { METER_FLAGS } from '../../ofproto/meter-table.ts';
 import type { Connection } from '../connection.ts';
 import type { OpenFlowSwitch } from '../openflow-switch.ts';
 import { forwardRequest } from './forward.ts';
@@ -33,6 +32,7 @@ export function handleMeterMod(
       deleteMeters(side, meter);
       break;
   }
+  followSpecial(side);
   forwardRequest(side, connection, OFPRFR_METER_MOD, (version) => ({
     ...message,
     version,
@@ -43,8 +43,24 @@ export function handleMeterMod(
 /** Takes away a meter, or all (OFPM_ALL), and the flows that use them. */
 export function deleteMeters(side: OpenFlowSwitch, meter: number): void {
   const gone = side.meters.delete(meter);
+  if (gone.length === 0) return;
   const rules = gone.flatMap(({ config }) => [...side.flows.usersOfMeter(config.meter)]);
   side.flows.remove(rules, OFPRR_METER_DELETE);
+  followSpecial(side);
+  // Flows may send to controllers through it, and a later meter may get its number.
+  side.ofproto.tablesChanged();
+  side.meters.release(gone);
+}
+
+/** Has what goes to controllers, and to the slow path, pass the meters for it. */
+function followSpecial(side: OpenFlowSwitch): void {
+  const { ofproto } = side;
+  const controller = side.datapathMeter(OFPM_CONTROLLER);
+  const slowPath = side.datapathMeter(OFPM_SLOWPATH);
+  if (controller === ofproto.controllerMeter && slowPath === ofproto.slowPathMeter) return;
+  ofproto.controllerMeter = controller;
+  ofproto.slowPathMeter = slowPath;
+  ofproto.tablesChanged();
 }
 
 export function handleMeterConfig(
@@ -64,20 +80,23 @@ export function handleMeterStats(
   message: OfMessageOf<'meter_stats_request'>,
 ): void {
   const now = side.clock.now();
-  const meters = side.meters
-    .select(message.meter === 0 ? OFPM_ALL : message.meter)
-    .map(({ config, created }) => {
-      const age = Math.max(0, now - created);
-      return {
-        meter: config.meter,
-        flowCount: side.flows.usersOfMeter(config.meter).size,
-        packetInCount: 0n,
-        byteInCount: 0n,
-        durationSec: Math.floor(age / 1000),
-        durationNsec: Math.floor((age % 1000) * 1e6),
-        bands: config.bands.map(() => ({ packetCount: 0n, byteCount: 0n })),
-      };
-    });
+  const meters = side.meters.select(message.meter === 0 ? OFPM_ALL : message.meter).map((entry) => {
+    const { config, created } = entry;
+    const counts = side.meters.counts(entry);
+    const age = Math.max(0, now - created);
+    return {
+      meter: config.meter,
+      flowCount: side.flows.usersOfMeter(config.meter).size,
+      packetInCount: BigInt(counts.packets),
+      byteInCount: BigInt(counts.bytes),
+      durationSec: Math.floor(age / 1000),
+      durationNsec: Math.floor((age % 1000) * 1e6),
+      bands: counts.bands.map(({ packets, bytes }) => ({
+        packetCount: BigInt(packets),
+        byteCount: BigInt(bytes),
+      })),
+    };
+  });
   connection.send({ kind: 'meter_stats_reply', ...connection.replyHeader(message), more: false, meters });
 }
 
@@ -92,8 +111,8 @@ export function handleMeterFeatures(
     more: false,
     maxMeters: MAX_METERS,
     bandTypes: 1 << OFPMBT_DROP,
-    capabilities: OFPMF_KBPS | OFPMF_PKTPS | OFPMF_BURST | OFPMF_STATS,
-    maxBands: MAX_BANDS,
+    capabilities: METER_FLAGS,
+    maxBands: MAX_METER_BANDS,
     maxColor: 0,
   });
 }

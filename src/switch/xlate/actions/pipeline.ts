@@ -57,7 +57,7 @@ export function translateController(
     maxLen: action.maxLen,
     reason: action.reason,
     controllerId: action.controllerId,
-    meter: action.providerMeterId,
+    meter: ctx.ofproto.datapathMeter(action.meterId),
     userdata: action.userdata,
   });
   return 'next';
