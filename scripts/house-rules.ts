@@ -30,7 +30,7 @@ const PURE_NODE_MODULES: ReadonlySet<string> = new Set(['node:util', 'node:asser
 const FFI_LAYERS: ReadonlySet<string> = new Set(['sys']);
 /** The other packages, and the layers that may import them. */
 const PACKAGES: Readonly<Record<string, ReadonlySet<string>>> = {
-  typebox: new Set(['api-schema', 'controller', 'api', 'cli']),
+  typebox: new Set(['api-schema', 'controller', 'api', 'cli', 'lab']),
   fastify: new Set(['api']),
   yaml: new Set(['cli', 'lab']),
 };

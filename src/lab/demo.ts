@@ -21,13 +21,8 @@ import {
   portsOf,
   STATIONS,
 } from './plan.ts';
-import {
-  type BridgePlan,
-  bridgeCommands,
-  type DatapathType,
-  type LabServices,
-  SwitchProcess,
-} from './switch-process.ts';
+import { type BridgePlan, bridgeCommands, type DatapathType } from './switch-database.ts';
+import { type LabServices, SwitchProcess } from './switch-process.ts';
 
 const TCP_PORT = 5001;
 const STREAM_MS = 1500;

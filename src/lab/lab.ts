@@ -33,6 +33,13 @@ export interface WireEnd {
   readonly mtu?: number;
 }
 
+/** How a machine's device is set up. */
+export interface DeviceSetup {
+  readonly addresses: readonly { readonly address: string; readonly prefix: number }[];
+  /** Next hops of default routes. */
+  readonly gateways?: readonly string[];
+}
+
 /** Time that a process gets to end by itself. */
 const GRACE_MS = 3000;
 
@@ -124,6 +131,58 @@ export class Lab {
     }
   }
 
+  /** Gives a device its addresses and default routes; IPv6 is switched on for it if it gets such an address. */
+  configure(name: string, device: string, { addresses, gateways = [] }: DeviceSetup): void {
+    this.inside(name, () => {
+      const settings = `/proc/sys/net/ipv6/conf/${device}`;
+      if (addresses.some(({ address }) => address.includes(':')) && existsSync(settings)) {
+        // The address must be good at once; and nobody but the lab file tells of routers.
+        for (const file of ['accept_dad', 'accept_ra']) writeFileSync(join(settings, file), '0');
+        writeFileSync(join(settings, 'disable_ipv6'), '0');
+      }
+      this.#withLinks((links, ip) => {
+        const { ifindex } = links.get(device)!;
+        for (const { address, prefix } of addresses) ip.addAddress(ifindex, make.ip(address), prefix);
+        for (const gateway of gateways) {
+          const bytes = make.ip(gateway);
+          ip.addRoute(new Uint8Array(bytes.length), 0, { ifindex, gateway: bytes });
+        }
+      });
+    });
+  }
+
+  /** Brings a device up. */
+  setUp(name: string, device: string, mtu: number): void {
+    this.inside(name, () =>
+      this.#withLinks((links) => links.set(links.get(device)!.ifindex, { up: true, mtu })),
+    );
+  }
+
+  /** Makes a Linux bridge. */
+  bridge(name: string, device: string, mtu: number): void {
+    this.inside(name, () => this.#withLinks((links) => links.create('bridge', device, { up: true, mtu })));
+  }
+
+  /** Plugs a device into a Linux bridge of its namespace. */
+  enslave(name: string, device: string, bridge: string): void {
+    this.inside(name, () =>
+      this.#withLinks((links) =>
+        links.set(links.get(device)!.ifindex, { master: links.get(bridge)!.ifindex }),
+      ),
+    );
+  }
+
+  /** Takes a device from one namespace to another, where it comes up. */
+  moveDevice(from: string, device: string, to: string): void {
+    const netnsFd = openSync(netnsPath(this.fullName(to)), 'r');
+    try {
+      this.inside(from, () => this.#withLinks((links) => links.set(links.get(device)!.ifindex, { netnsFd })));
+    } finally {
+      closeSync(netnsFd);
+    }
+    this.inside(to, () => this.#withLinks((links) => links.set(links.get(device)!.ifindex, { up: true })));
+  }
+
   #withLinks(work: (links: Links, ip: IpConfiguration) => void): void {
     const netlink = new NetlinkSocket();
     try {
@@ -154,9 +213,19 @@ export class Lab {
     options: SpawnOptions = {},
     stopSignal: NodeJS.Signals = 'SIGTERM',
   ): ChildProcess {
-    this.#checkOpen();
     // The child inherits the namespace of the thread that makes it.
-    const child = this.inside(name, () => spawn(command, args, { ...options, detached: true }));
+    return this.inside(name, () => this.startOutside(command, args, options, stopSignal));
+  }
+
+  /** The same in the machine's own namespace. */
+  startOutside(
+    command: string,
+    args: readonly string[],
+    options: SpawnOptions = {},
+    stopSignal: NodeJS.Signals = 'SIGTERM',
+  ): ChildProcess {
+    this.#checkOpen();
+    const child = spawn(command, args, { ...options, detached: true });
     // A child that could not be started tells so by an event, which whoever waits for it sees.
     child.on('error', () => {});
     const id = child.pid === undefined ? undefined : identify(child.pid);

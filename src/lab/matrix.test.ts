@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type Cell, formatMatrix, held, isPair, mayTalk, type Station } from './matrix.ts';
-import { type BridgePlan, bridgeCommands } from './switch-process.ts';
+import { type BridgePlan, bridgeCommands } from './switch-database.ts';
 
 const station = (label: string, guest: string, vlan: number): Station => ({
   label,

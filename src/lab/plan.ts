@@ -4,7 +4,7 @@
  */
 import type { Presence } from './guest/protocol.ts';
 import type { Station } from './matrix.ts';
-import type { PortPlan } from './switch-process.ts';
+import type { PortPlan } from './switch-database.ts';
 
 /** A tenant network: a VLAN in each host, and a tunnel key between them. */
 export interface NetworkPlan {

@@ -1,17 +1,14 @@
-/** A switch of the lab: `weft switch` as a process in a namespace, asked by OVSDB and by its control socket. */
-import type { ChildProcess } from 'node:child_process';
+/** A switch of the lab: a process in a namespace, asked by OVSDB and by its control socket. */
+import { type ChildProcess, type SpawnOptions, spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Clock } from '../base/clock.ts';
 import { WeftError } from '../base/errors.ts';
-import { nullLogger } from '../base/log.ts';
-import {
-  type Connector,
-  type OpenVSwitchSchema,
-  OvsdbClient,
-  openVSwitchSchema,
-  type RpcMessage,
-} from '../ovsdb/index.ts';
+import type { Connector, RpcMessage } from '../ovsdb/index.ts';
 import type { Lab } from './lab.ts';
+import { type BridgePlan, SwitchDatabase } from './switch-database.ts';
+import { within } from './within.ts';
 
 /** What the lab takes from the program that runs it. */
 export interface LabServices {
@@ -22,167 +19,123 @@ export interface LabServices {
   readonly connector: (target: string) => Connector;
 }
 
-/** A tunnel to another host. */
-export interface TunnelPlan {
-  readonly type: 'geneve' | 'vxlan';
-  /** The other host's address in the network between them. */
-  readonly remote: string;
-  /** The VNI. */
-  readonly key: number;
-}
-
-/** A port to make: an access port of VLAN `tag`, or a trunk of `trunks`; of a device of its name, or a tunnel. */
-export interface PortPlan {
-  readonly name: string;
-  readonly tag?: number;
-  readonly trunks?: readonly number[];
-  readonly tunnel?: TunnelPlan;
-}
-
-/** `system` forwards in the kernel where that can be, `netdev` in user space. */
-export type DatapathType = 'system' | 'netdev';
-
-export interface BridgePlan {
-  readonly name: string;
-  readonly datapathType: DatapathType;
-  readonly ports: readonly PortPlan[];
-}
-
 const START_MS = 15_000;
-const APPLY_MS = 15_000;
+const ANSWER_MS = 15_000;
+/** How often a socket is looked for that is to appear. */
+const LOOK_MS = 20;
 /** How much of what the switch said is kept, to tell why it ended. */
 const LAST_WORDS = 4000;
+/** Where Debian's package has it. */
+const STOCK_SCHEMA = '/usr/share/openvswitch/vswitch.ovsschema';
 
-/** Rejects with `message` when `promise` takes longer than `ms`. */
-export async function within<T>(ms: number, promise: Promise<T>, message: () => string): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new WeftError('lab-timeout', message())), ms);
-    // What was waited for keeps the process alive; when nobody waits any more, this alone must not.
-    timer.unref();
-  });
-  try {
-    return await Promise.race([promise, late]);
-  } finally {
-    clearTimeout(timer);
+/** What the process says at its standard error, and whether it has ended. */
+class Words {
+  text = '';
+  readonly #child: ChildProcess;
+
+  constructor(child: ChildProcess) {
+    this.#child = child;
+    child.stderr?.on('data', (text: Buffer) => {
+      this.text = `${this.text}${text.toString()}`.slice(-LAST_WORDS);
+    });
+  }
+
+  /** Resolves when `ready` holds, which is looked at after each word and every 20 ms; rejects if the process ends first. */
+  async wait(what: string, ready: () => boolean): Promise<void> {
+    let why: string | undefined;
+    this.#child.on('error', (error) => {
+      why = error.message;
+    });
+    this.#child.on('close', () => {
+      why ??= this.text.trim() || 'without a word';
+    });
+    const until = performance.now() + START_MS;
+    while (!ready()) {
+      if (why !== undefined) throw new WeftError('switch-failed', `${what} ended: ${why}`);
+      if (performance.now() > until)
+        throw new WeftError(
+          'lab-timeout',
+          `${what} is not ready after ${START_MS / 1000} s: ${this.text.trim()}`,
+        );
+      await sleep(LOOK_MS);
+    }
   }
 }
 
-/** What one would type to have the same. */
-export function bridgeCommands({ name: bridge, datapathType, ports }: BridgePlan): string[] {
-  return [
-    `ovs-vsctl add-br ${bridge} -- set bridge ${bridge} datapath_type=${datapathType}`,
-    ...ports.map(({ name, tag, trunks, tunnel }) => {
-      const words = [`ovs-vsctl add-port ${bridge} ${name}`];
-      if (tag !== undefined) words.push(`tag=${tag}`);
-      else if (trunks !== undefined) words.push(`trunks=${trunks.join(',')}`);
-      if (tunnel !== undefined) {
-        const { type, remote, key } = tunnel;
-        words.push(`-- set interface ${name} type=${type} options:remote_ip=${remote} options:key=${key}`);
-      }
-      return words.join(' ');
-    }),
-  ];
-}
-
-const tunnelColumns = ({ type, remote, key }: TunnelPlan) => ({
-  type,
-  options: new Map([
-    ['remote_ip', remote],
-    ['key', String(key)],
-  ]),
-});
-
 export class SwitchProcess {
+  /** The process that forwards. */
   readonly process: ChildProcess;
   readonly dir: string;
+  readonly database: SwitchDatabase;
   readonly #services: LabServices;
-  readonly #client: OvsdbClient<OpenVSwitchSchema>;
 
-  private constructor(child: ChildProcess, dir: string, services: LabServices) {
+  private constructor(
+    child: ChildProcess,
+    dir: string,
+    services: LabServices,
+    database = new SwitchDatabase(services.connector(`unix:${join(dir, 'db.sock')}`), services.clock),
+  ) {
     this.process = child;
     this.dir = dir;
     this.#services = services;
-    this.#client = new OvsdbClient({
-      schema: openVSwitchSchema,
-      connector: services.connector(`unix:${join(dir, 'db.sock')}`),
-      clock: services.clock,
-      log: nullLogger,
-    });
+    this.database = database;
   }
 
-  /** Starts a switch in a namespace of the lab, with a directory of its own; resolves when it is ready. */
-  static async start(lab: Lab, namespace: string, services: LabServices): Promise<SwitchProcess> {
+  /**
+   * Starts a switch in a namespace of the lab, with a directory of its own; resolves when it is ready.
+   * `more`: further words for `weft switch`.
+   */
+  static async start(
+    lab: Lab,
+    namespace: string,
+    services: LabServices,
+    more: readonly string[] = [],
+  ): Promise<SwitchProcess> {
     const [command, ...words] = services.weft;
     const dir = lab.directoryOf(namespace);
-    const args = [...words, 'switch', '--dir', dir, '--log-file', '-vsyslog:off'];
+    const args = [...words, 'switch', '--dir', dir, '--log-file', '-vsyslog:off', ...more];
     // Interrupted it takes along what it has put into the kernel; told to terminate it would leave that to its successor.
     const child = lab.start(namespace, command, args, { stdio: ['ignore', 'ignore', 'pipe'] }, 'SIGINT');
-    let said = '';
-    const ready = new Promise<void>((resolve, reject) => {
-      child.stderr!.on('data', (text: Buffer) => {
-        said = `${said}${text.toString()}`.slice(-LAST_WORDS);
-        if (said.includes('|ready: ')) resolve();
+    const said = new Words(child);
+    await said.wait('the switch', () => said.text.includes('|ready: '));
+    const started = new SwitchProcess(child, dir, services);
+    await started.database.ready();
+    return started;
+  }
+
+  /** Starts Open vSwitch's own daemons, which must be installed. */
+  static async startStock(lab: Lab, namespace: string, services: LabServices): Promise<SwitchProcess> {
+    const dir = lab.directoryOf(namespace);
+    mkdirSync(dir, { recursive: true, mode: 0o755 });
+    const file = join(dir, 'conf.db');
+    const made = spawnSync('ovsdb-tool', ['create', file, STOCK_SCHEMA], { encoding: 'utf8' });
+    if (made.status !== 0)
+      throw new WeftError('no-stock-switch', `ovsdb-tool: ${made.error?.message ?? made.stderr.trim()}`, {
+        remedy: 'install Open vSwitch: apt-get install openvswitch-switch',
       });
-      child.on('error', (error) => reject(new WeftError('switch-failed', `${command}: ${error.message}`)));
-      child.on('close', () => reject(new WeftError('switch-failed', `the switch ended: ${said.trim()}`)));
-    });
-    await within(START_MS, ready, () => `the switch is not ready after ${START_MS / 1000} s: ${said.trim()}`);
-    return new SwitchProcess(child, dir, services);
+    const env = { ...process.env, OVS_RUNDIR: dir, OVS_LOGDIR: dir, OVS_DBDIR: dir, OVS_SYSCONFDIR: dir };
+    const options: SpawnOptions = { env, stdio: ['ignore', 'ignore', 'pipe'] };
+    const common = ['--pidfile', '--log-file', '-vconsole:err', '-vsyslog:off'];
+    const socket = join(dir, 'db.sock');
+    const remotes = [`--remote=punix:${socket}`, '--remote=db:Open_vSwitch,Open_vSwitch,manager_options'];
+    const server = lab.start(namespace, 'ovsdb-server', [file, ...remotes, ...common], options);
+    const database = new SwitchDatabase(services.connector(`unix:${socket}`), services.clock);
+    try {
+      await new Words(server).wait('ovsdb-server', () => existsSync(socket));
+      await database.ready();
+      const child = lab.start(namespace, 'ovs-vswitchd', [`unix:${socket}`, ...common], options);
+      const control = join(dir, `ovs-vswitchd.${child.pid}.ctl`);
+      await new Words(child).wait('ovs-vswitchd', () => existsSync(control));
+      return new SwitchProcess(child, dir, services, database);
+    } catch (error) {
+      database.close();
+      throw error;
+    }
   }
 
   /** Makes a bridge with its ports, and waits until they forward. */
-  async addBridge({ name: bridge, datapathType, ports }: BridgePlan): Promise<void> {
-    const client = this.#client;
-    client.start();
-    await within(APPLY_MS, client.synced(), () => 'the database does not answer');
-    const root = client.replica.table('Open_vSwitch').only();
-    if (root === undefined) throw new WeftError('switch-failed', 'the database has no Open_vSwitch row');
-    const txn = client.transaction();
-    const local = txn.insert('Port', {
-      name: bridge,
-      interfaces: [txn.insert('Interface', { name: bridge, type: 'internal' })],
-    });
-    const rows = ports.map(({ name, tag, trunks, tunnel }) =>
-      txn.insert('Port', {
-        name,
-        interfaces: [
-          txn.insert('Interface', { name, ...(tunnel === undefined ? {} : tunnelColumns(tunnel)) }),
-        ],
-        ...(tag === undefined ? {} : { tag }),
-        ...(trunks === undefined ? {} : { trunks: [...trunks] }),
-      }),
-    );
-    const row = txn.insert('Bridge', { name: bridge, datapath_type: datapathType, ports: [local, ...rows] });
-    txn.mutate('Open_vSwitch', root._uuid, 'bridges', 'insert', [row]);
-    txn.mutate('Open_vSwitch', root._uuid, 'next_cfg', '+=', 1);
-    const outcome = await txn.commit();
-    if (outcome.status !== 'success') {
-      const why = outcome.status === 'error' ? `${outcome.error}: ${outcome.details}` : outcome.status;
-      throw new WeftError('switch-failed', `the database refused the configuration: ${why}`);
-    }
-    await within(APPLY_MS, this.#applied(), () => 'the switch did not apply its configuration');
-    for (const { name } of [{ name: bridge }, ...ports]) {
-      const iface = client.replica.table('Interface').find((i) => i.name === name);
-      if (iface?.ofport === null || iface?.ofport === undefined || iface.ofport < 0)
-        throw new WeftError('switch-failed', `interface ${name}: ${iface?.error ?? 'has no port number'}`);
-    }
-  }
-
-  #applied(): Promise<void> {
-    const client = this.#client;
-    return new Promise((resolve) => {
-      const look = (): boolean => {
-        const root = client.replica.table('Open_vSwitch').only();
-        return root !== undefined && root.next_cfg > 0 && root.cur_cfg >= root.next_cfg;
-      };
-      if (look()) return resolve();
-      const stop = client.onChange(() => {
-        if (!look()) return;
-        stop();
-        resolve();
-      });
-    });
+  addBridge(plan: BridgePlan): Promise<void> {
+    return this.database.addBridge(plan);
   }
 
   /** What `ovs-appctl COMMAND ARGS...` would print. */
@@ -199,7 +152,7 @@ export class SwitchProcess {
     });
     try {
       channel.send({ id: 0, method: command, params });
-      const message = await within(APPLY_MS, reply, () => `${command}: no answer`);
+      const message = await within(ANSWER_MS, reply, () => `${command}: no answer`);
       if (!('result' in message) || message.error !== null)
         throw new WeftError('switch-failed', `${command}: ${JSON.stringify(message)}`);
       return String(message.result);
@@ -209,6 +162,6 @@ export class SwitchProcess {
   }
 
   close(): void {
-    this.#client.close();
+    this.database.close();
   }
 }

@@ -1,6 +1,7 @@
 /**
- * Raw ICMP over IPv4 (raw(7)): the kernel routes, resolves addresses and makes the IP header; the ICMP message
- * is ours. What comes in has its IP header in front. Takes root.
+ * Raw ICMP over IPv4 or IPv6 (raw(7)): the kernel routes, resolves addresses and makes the IP header; the ICMP message
+ * is ours, of ICMPv6 but for the checksum (RFC 3542, section 3.1). What comes in over IPv4 has its IP header in front.
+ * Takes root.
  */
 import { constants } from 'node:os';
 import { check, close, fn, lastErrno, recv, SystemError, socket } from './libc.ts';
@@ -9,8 +10,10 @@ const sendto = fn<[number, Uint8Array, number, number, Uint8Array, number], numb
   'int64_t sendto(int, void *, uint64_t, int, void *, uint32_t)',
 );
 const AF_INET = 2;
+const AF_INET6 = 10;
 const SOCK_RAW_CLOEXEC_NONBLOCK = 3 | 0o2000000 | 0o4000;
 const IPPROTO_ICMP = 1;
+const IPPROTO_ICMPV6 = 58;
 const MAX_PACKET = 65536;
 
 /** A socket in the namespace in which it was opened. Never waits: poll `fd` for POLLIN. */
@@ -18,19 +21,22 @@ export class IcmpSocket {
   readonly fd: number;
   readonly #buffer = new Uint8Array(MAX_PACKET);
 
-  constructor() {
+  constructor(family: 4 | 6 = 4) {
+    const [domain, protocol] = family === 4 ? [AF_INET, IPPROTO_ICMP] : [AF_INET6, IPPROTO_ICMPV6];
     this.fd = check(
-      socket(AF_INET, SOCK_RAW_CLOEXEC_NONBLOCK, IPPROTO_ICMP),
+      socket(domain, SOCK_RAW_CLOEXEC_NONBLOCK, protocol),
       'raw ICMP socket',
       'raw sockets take root (CAP_NET_RAW)',
     );
   }
 
-  /** Sends an ICMP message. False: there is no way to that address now (nobody answers to it, or no route). */
+  /** Sends an ICMP message to an address of the socket's family. False: there is no way to that address now (nobody answers to it, or no route). */
   send(address: Uint8Array, message: Uint8Array): boolean {
-    const to = new Uint8Array(16);
-    new DataView(to.buffer).setUint16(0, AF_INET, true);
-    to.set(address, 4);
+    // `struct sockaddr_in`, or `struct sockaddr_in6` with its flow label in between.
+    const v6 = address.length === 16;
+    const to = new Uint8Array(v6 ? 28 : 16);
+    new DataView(to.buffer).setUint16(0, v6 ? AF_INET6 : AF_INET, true);
+    to.set(address, v6 ? 8 : 4);
     if (sendto(this.fd, message, message.length, 0, to, to.length) >= 0) return true;
     const errno = lastErrno();
     const { EHOSTUNREACH, ENETUNREACH, EAGAIN, ENOBUFS } = constants.errno;

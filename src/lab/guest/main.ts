@@ -1,8 +1,13 @@
 /** The process of a guest: does in its namespace what the lab asks for, until the lab goes away. */
+import { WeftError } from '../../base/errors.ts';
 import { POLLIN, PollSet } from '../../sys/poll.ts';
+import { MarkWatcher, markBytes } from './marks.ts';
 import { KernelLink, ping } from './pinger.ts';
 import type { GuestConfig, GuestOperations, GuestReply, GuestRequest, Operation } from './protocol.ts';
+import { PingSeries } from './series.ts';
+import { probe, serveTcp, serveUdp } from './services.ts';
 import { TaggedStack } from './tagged-stack.ts';
+import { Talk } from './talk.ts';
 import { listen, stream } from './tcp.ts';
 import { Watcher } from './watcher.ts';
 
@@ -17,6 +22,9 @@ type Handlers = {
 class Guest implements Handlers {
   readonly #stack: TaggedStack | undefined;
   #watcher: Watcher | undefined;
+  #marks: MarkWatcher | undefined;
+  #series: PingSeries | undefined;
+  #talk: Talk | undefined;
   #pinging = false;
 
   constructor(config: GuestConfig) {
@@ -56,6 +64,56 @@ class Guest implements Handlers {
 
   stream({ address, port, ms, connectMs }: GuestOperations['stream']['args']) {
     return stream(address, port, ms, connectMs);
+  }
+
+  async serve({ name, tcp, udp }: GuestOperations['serve']['args']) {
+    await Promise.all([
+      ...tcp.map((port) => serveTcp(name, port)),
+      ...udp.map((port) => serveUdp(name, port)),
+    ]);
+    return null;
+  }
+
+  probe({ targets, mark, minimumMs, limitMs }: GuestOperations['probe']['args']) {
+    return probe(targets, markBytes(mark), minimumMs, limitMs);
+  }
+
+  async watchMarks({ nonce }: GuestOperations['watchMarks']['args']) {
+    this.#marks?.finish();
+    this.#marks = new MarkWatcher(DEVICE, nonce);
+    return null;
+  }
+
+  async marks() {
+    const counts = this.#marks?.finish() ?? {};
+    this.#marks = undefined;
+    return counts;
+  }
+
+  async startSeries({ address, intervalMs }: GuestOperations['startSeries']['args']) {
+    await this.#series?.stop();
+    this.#series = new PingSeries(address, intervalMs);
+    return null;
+  }
+
+  stopSeries() {
+    const series = this.#series;
+    this.#series = undefined;
+    if (series === undefined) throw new WeftError('guest-failed', 'there is no series of pings to stop');
+    return series.stop();
+  }
+
+  async startTalk({ address, port, connectMs }: GuestOperations['startTalk']['args']) {
+    await this.#talk?.stop();
+    this.#talk = await Talk.open(address, port, connectMs);
+    return null;
+  }
+
+  stopTalk() {
+    const talk = this.#talk;
+    this.#talk = undefined;
+    if (talk === undefined) throw new WeftError('guest-failed', 'there is no conversation to stop');
+    return talk.stop();
   }
 
   async watch() {

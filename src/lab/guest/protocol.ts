@@ -1,5 +1,7 @@
 /** What a lab asks of a guest, over the channel that Node gives a child process. */
 
+import type { Mark } from './marks.ts';
+
 /** Whom to ping. */
 export interface PingTarget {
   readonly address: string;
@@ -26,6 +28,46 @@ export interface StreamOutcome {
   readonly seconds: number;
 }
 
+/** Something to ask of an address. */
+export interface ProbeTarget {
+  readonly probe: { readonly kind: 'ping' } | { readonly kind: 'tcp' | 'udp'; readonly port: number };
+  readonly address: string;
+  /** Whether to expect an answer: the guest waits longer for it, and no longer than it takes to come. */
+  readonly expected: boolean;
+}
+
+/** What came of it; empty: nothing did. */
+export interface ProbeOutcome {
+  /** The name that the one who answered gave; pings tell none. */
+  readonly by?: string;
+  /** Until the answer was there. */
+  readonly ms?: number;
+}
+
+/** What became of a series of pings. */
+export interface SeriesOutcome {
+  readonly sent: number;
+  readonly lost: number;
+  readonly duplicates: number;
+  /** The longest time without any echo, by when the requests were sent. */
+  readonly gapMs: number;
+  /** Of the round trips; NaN without any. */
+  readonly medianMs: number;
+}
+
+/** What became of a conversation. */
+export interface TalkOutcome {
+  /** Who was at the other end. */
+  readonly peer: string;
+  /** Lines that went out and came back. */
+  readonly sent: number;
+  readonly received: number;
+  /** The longest time between two that came back. */
+  readonly gapMs: number;
+  /** Why it broke; empty: it did not. */
+  readonly reason: string;
+}
+
 export interface GuestOperations {
   /** Sends echo requests to all targets at once; outcomes in their order. */
   ping: {
@@ -40,6 +82,23 @@ export interface GuestOperations {
   watch: { args: null; result: null };
   /** How many frames arrived since `watch`, by source MAC address, and ends it. */
   watched: { args: null; result: Record<string, number> };
+  /** Answers at TCP and UDP ports with its name from now on. */
+  serve: { args: { name: string; tcp: readonly number[]; udp: readonly number[] }; result: null };
+  /** Probes all targets at once, marked; outcomes in their order. */
+  probe: {
+    args: { targets: readonly ProbeTarget[]; mark: Mark; minimumMs: number; limitMs: number };
+    result: ProbeOutcome[];
+  };
+  /** Begins to look for marks in what arrives at eth0. */
+  watchMarks: { args: { nonce: number }; result: null };
+  /** How many frames had which sender's mark since then, and ends it. */
+  marks: { args: null; result: Record<number, number> };
+  /** Begins to ping at a steady pace. */
+  startSeries: { args: { address: string; intervalMs: number }; result: null };
+  stopSeries: { args: null; result: SeriesOutcome };
+  /** Connects to somebody who serves, and begins to talk. */
+  startTalk: { args: { address: string; port: number; connectMs: number }; result: null };
+  stopTalk: { args: null; result: TalkOutcome };
 }
 
 export type Operation = keyof GuestOperations;

@@ -47,6 +47,7 @@ const ofLayer = <L extends Layer['layer']>(layers: readonly Layer[], name: L) =>
   layers.find((l): l is Extract<Layer, { layer: L }> => l.layer === name);
 
 export class TaggedStack implements EchoLink {
+  readonly family = 4;
   readonly #mac: string;
   /** Our address by VLAN. */
   readonly #addresses: ReadonlyMap<number, string>;
