@@ -70,7 +70,7 @@ function findingsOf(errors: readonly SchemaError[]): Finding[] {
     let text = message;
     if (keyword === 'additionalProperties' || keyword === 'const') continue;
     // Members that a strict object does not have fail against the schema `false`.
-    if (keyword === 'boolean') text = 'there is no such member';
+    if (keyword === 'boolean') text = 'there is no such member, and no such name may be given here';
     else if (keyword === 'required') {
       const { requiredProperties } = params as { requiredProperties: string[] };
       text = `lacks ${requiredProperties.join(', ')}`;

@@ -2,7 +2,7 @@
  * What a lab file says: hosts, the networks of tenants, machines, and who is to reach whom. The members of networks are those
  * of the API's objects (src/api-schema); where an object of the API has the UUID of another, a lab file has its name.
  */
-import Type, { type Static } from 'typebox';
+import Type, { type Static, type TObjectOptions, type TSchema, type TString } from 'typebox';
 import { Address, Description, Mac, Name, strict } from '../../api-schema/common.ts';
 import {
   Acl,
@@ -20,6 +20,11 @@ const ShortName = Type.String({
   pattern: '^[a-z][a-z0-9-]{0,12}$',
   description: 'A small letter, then up to 12 of a-z, 0-9 and "-"',
 });
+
+/** Things by their names. */
+function named<K extends TString, V extends TSchema>(key: K, value: V, options: TObjectOptions = {}) {
+  return Type.Record(key, value, { ...options, additionalProperties: false });
+}
 
 export const SWITCH_KINDS = ['kernel', 'userspace', 'stock'] as const;
 /** Ours that forwards in the kernel where it can, ours in user space, or Open vSwitch's own daemons. */
@@ -48,7 +53,7 @@ const Port = strict(
 const Switch = strict(
   {
     ...Type.Omit(LogicalSwitch, ['name', 'tenant']).properties,
-    ports: Type.Optional(Type.Record(Name, Port)),
+    ports: Type.Optional(named(Name, Port)),
   },
   'A logical switch and its ports, by name',
 );
@@ -59,7 +64,7 @@ const PortOfRouter = strict(
 const Router = strict(
   {
     ...Type.Omit(LogicalRouter, ['name', 'tenant']).properties,
-    ports: Type.Optional(Type.Record(Name, PortOfRouter)),
+    ports: Type.Optional(named(Name, PortOfRouter)),
     routes: Type.Optional(
       Type.Array(strict(Type.Omit(StaticRoute, ['router']).properties, 'A static route')),
     ),
@@ -86,8 +91,8 @@ const Binding = strict(
 const Networks = strict(
   {
     description: Description,
-    switches: Type.Optional(Type.Record(Name, Switch)),
-    routers: Type.Optional(Type.Record(Name, Router)),
+    switches: Type.Optional(named(Name, Switch)),
+    routers: Type.Optional(named(Name, Router)),
     acls: Type.Optional(Type.Array(Rule)),
     bindings: Type.Optional(Type.Array(Binding)),
   },
@@ -158,9 +163,9 @@ export const LabFile = strict(
   {
     name: Type.Optional(ShortName),
     description: Description,
-    hosts: Type.Record(ShortName, Host, { minProperties: 1, maxProperties: 64 }),
-    tenants: Type.Optional(Type.Record(Name, Networks)),
-    vms: Type.Optional(Type.Record(ShortName, Machine, { maxProperties: 250 })),
+    hosts: named(ShortName, Host, { minProperties: 1, maxProperties: 64 }),
+    tenants: Type.Optional(named(Name, Networks)),
+    vms: Type.Optional(named(ShortName, Machine, { maxProperties: 250 })),
     expect: Type.Optional(Type.Array(Expect)),
     moves: Type.Optional(Type.Array(Move)),
   },

@@ -133,8 +133,10 @@ export class Site {
     if (from === to) return;
     this.#lab.moveDevice(from, machine.name, to);
     this.#places.set(machine.name, to);
-    await this.#plug(machine);
-    await this.switchOf(from).database.unplug(INTEGRATION_BRIDGE, machine.name);
+    await Promise.all([
+      this.#plug(machine),
+      this.switchOf(from).database.unplug(INTEGRATION_BRIDGE, machine.name),
+    ]);
   }
 
   /** How a host forwards: "in the kernel, by eBPF". */
