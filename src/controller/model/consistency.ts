@@ -1,9 +1,10 @@
 /** What only objects together show to be right: uniqueness, networks of one router, next hops, bindings. */
 import { KINDS, type KindName, type SpecOf, type Stored } from '../../api-schema/kinds.ts';
+import type { ObjectChange } from '../network/change.ts';
 import { contains, type Network, overlap, parseIp, parseNetwork } from './addresses.ts';
 import { parentOf, title, uniqueKeys } from './keys.ts';
 import { ModelError, type ModelErrorCode, type Problem, show } from './problem.ts';
-import type { Change, State } from './state.ts';
+import type { State } from './state.ts';
 
 /** How many objects an error names. */
 const NAMED = 5;
@@ -118,7 +119,7 @@ function checkBinding(state: State, binding: Stored<'address-binding'>): void {
 }
 
 /** Objects that were right and may be wrong now, because what they rest on has changed. */
-function* dependents(state: State, { before, after }: Change): Iterable<Stored> {
+function* dependents(state: State, { before, after }: ObjectChange): Iterable<Stored> {
   const object = after ?? before!;
   if (object.kind === 'logical-port') {
     yield* referring(state, object.id, 'address-binding', 'port');
@@ -161,7 +162,7 @@ function checkGone(state: State, object: Stored): void {
 }
 
 /** Throws `ModelError` unless the objects are right together, given that they were before the changes. */
-export function checkConsistency(state: State, changes: readonly Change[]): void {
+export function checkConsistency(state: State, changes: readonly ObjectChange[]): void {
   const checked = new Set<string>();
   for (const { before, after } of changes) {
     if (after === undefined) checkGone(state, before!);

@@ -4,6 +4,7 @@
  */
 import { isDeepStrictEqual } from 'node:util';
 import { KINDS, type KindName, type SpecOf, type Stored } from '../../api-schema/kinds.ts';
+import type { ObjectChange } from '../network/change.ts';
 import { canonical } from './canonical.ts';
 import { targetTitle } from './consistency.ts';
 import { parentOf, title } from './keys.ts';
@@ -12,7 +13,7 @@ import type { ModelOperation } from './operation.ts';
 import { type Principal, sees } from './principal.ts';
 import { ModelError, type ModelErrorCode, type Problem, show } from './problem.ts';
 import type { SchemaChecker } from './schema-check.ts';
-import { type Change, references, type State } from './state.ts';
+import { references, type State } from './state.ts';
 
 /** An object as a transaction would have it; `tenant` is known when all operations are read. */
 interface Pending {
@@ -192,8 +193,8 @@ export class Draft {
   }
 
   /** The changes that all operations come to, without those that change nothing. Throws `ModelError`. */
-  changes(): Change[] {
-    const changes: Change[] = [];
+  changes(): ObjectChange[] {
+    const changes: ObjectChange[] = [];
     for (const [id, pending] of this.#pending) {
       const before = this.#options.state.get(id);
       if (pending === null) {
@@ -208,7 +209,7 @@ export class Draft {
   }
 
   /** What goes because what it lives in goes. To be asked when `changes` are applied to the state. */
-  *cascaded(): Iterable<Change> {
+  *cascaded(): Iterable<ObjectChange> {
     const { state } = this.#options;
     const queue = [...this.#cascades];
     for (let parent = queue.pop(); parent !== undefined; parent = queue.pop()) {

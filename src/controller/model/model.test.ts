@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { KindName } from '../../api-schema/kinds.ts';
-import type { Model, ModelChange } from './model.ts';
+import { WeftError } from '../../base/errors.ts';
+import type { ChangeEvent, Companion } from '../network/change.ts';
+import type { Model } from './model.ts';
 import type { ModelOperation } from './operation.ts';
 import { OPERATOR, type Principal } from './principal.ts';
 import { ModelError } from './problem.ts';
@@ -343,8 +345,8 @@ test('a transaction is all or nothing, and its operations may rest on one anothe
   assert.equal(error.operation, undefined);
   assert.equal(model.revision, before);
   assert.equal(model.find(p, OPERATOR), undefined);
-  const seen: ModelChange[] = [];
-  model.onChange((change) => seen.push(change));
+  const seen: ChangeEvent[] = [];
+  model.subscribe((change) => seen.push(change));
   const { revision, objects } = await write(
     model,
     OPERATOR,
@@ -567,10 +569,36 @@ test('a full disk refuses the write, and the model is as it was', async () => {
   assert.equal(model.revision, revision + 1);
 });
 
+test('records of a companion are written with the objects, or not at all', async () => {
+  const settled: boolean[] = [];
+  const loaded: string[] = [];
+  const companion: Companion = {
+    load: (records) => void loaded.push(...records.map((r) => r.key)),
+    prepare(changes) {
+      const ids = changes.map(({ after }) => after?.id ?? '');
+      if (settled.length === 2) throw new WeftError('no-label-left', 'none left');
+      return {
+        operations: ids.map((id) => ({ op: 'put', key: `label/${id}`, value: '7' })),
+        settle: (written) => void settled.push(written),
+      };
+    },
+  };
+  const { create, file, model } = await makeModel({ companion });
+  const id = await create('tenant', { name: 'red' });
+  file.room = 0;
+  await assert.rejects(create('tenant', { name: 'blue' }), { code: 'store-full' });
+  file.room = 10_000;
+  await assert.rejects(create('tenant', { name: 'blue' }), { code: 'no-label-left' });
+  assert.deepEqual(settled, [true, false]);
+  assert.equal(model.size, 1);
+  await makeModel({ companion }, file);
+  assert.deepEqual(loaded, [`label/${id}`]);
+});
+
 test('what was written is there after loading again', async () => {
   const { model, file } = await network();
   const again = await makeModel({}, file);
-  const sorted = (m: Model): unknown[] => [...m.all()].sort((a, b) => (a.id < b.id ? -1 : 1));
+  const sorted = (m: Model): unknown[] => [...m.objects()].sort((a, b) => (a.id < b.id ? -1 : 1));
   assert.deepEqual(sorted(again.model), sorted(model));
   assert.equal(again.model.revision, model.revision);
 });
@@ -578,10 +606,10 @@ test('what was written is there after loading again', async () => {
 test('a listener that throws harms neither the write nor other listeners', async () => {
   const { model, create } = await makeModel();
   let heard = 0;
-  model.onChange(() => {
+  model.subscribe(() => {
     throw new Error('no');
   });
-  const stop = model.onChange(() => heard++);
+  const stop = model.subscribe(() => heard++);
   await create('tenant', { name: 'red' });
   stop();
   await create('tenant', { name: 'blue' });

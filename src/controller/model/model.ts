@@ -10,15 +10,16 @@
 import type { TSchema } from 'typebox';
 import { KINDS, type KindName, type SpecOf, type Stored } from '../../api-schema/kinds.ts';
 import type { ModuleLog } from '../../base/log.ts';
+import type { ChangeEvent, Companion, ObjectChange, ObjectSource } from '../network/change.ts';
 import { commitLatest } from '../store/latest.ts';
-import type { ConfigStore, StoreOperation } from '../store/store.ts';
+import type { ConfigStore, StoreOperation, StoreRecord } from '../store/store.ts';
 import { checkConsistency } from './consistency.ts';
 import { Draft, notFound } from './draft.ts';
 import type { ModelOperation } from './operation.ts';
 import { type Principal, sees } from './principal.ts';
 import { ModelError, type Problem } from './problem.ts';
 import { isKind, SchemaChecker } from './schema-check.ts';
-import { type Change, references, State } from './state.ts';
+import { references, State } from './state.ts';
 
 export interface ModelLimits {
   /** Objects of one tenant. */
@@ -35,14 +36,10 @@ export interface ModelOptions {
   readonly newId: () => string;
   readonly log: ModuleLog;
   readonly limits?: Partial<ModelLimits>;
+  /** Keeps records beside the objects, in the same commits. */
+  readonly companion?: Companion;
   /** What makes a spec impossible to realize, beyond what the model itself knows: an ACL that does not compile. */
   readonly refuse?: (kind: KindName, spec: SpecOf<KindName>) => readonly Problem[];
-}
-
-/** One write that is on disk, and what it changed. */
-export interface ModelChange {
-  readonly revision: number;
-  readonly changes: readonly Change[];
 }
 
 export interface WriteResult {
@@ -50,17 +47,18 @@ export interface WriteResult {
   readonly revision: number;
   /** Of each operation, its object as it is now; undefined if it is gone. */
   readonly objects: readonly (Stored | undefined)[];
-  readonly changes: readonly Change[];
+  readonly changes: readonly ObjectChange[];
 }
 
 const PREFIX = 'object/';
 
-export class Model {
+export class Model implements ObjectSource {
   readonly #options: ModelOptions;
   readonly #limits: ModelLimits;
   readonly #schemas = new SchemaChecker();
   readonly #state = new State();
-  readonly #listeners = new Set<(change: ModelChange) => void>();
+  readonly #listeners = new Set<(change: ChangeEvent) => void>();
+  #revision = 0;
   #last: Promise<unknown> = Promise.resolve();
 
   private constructor(options: ModelOptions) {
@@ -72,8 +70,13 @@ export class Model {
   static async load(options: ModelOptions): Promise<Model> {
     const model = new Model(options);
     const found: Pick<Stored, 'kind' | 'id' | 'spec' | 'created' | 'revision'>[] = [];
-    for (const { key, value, revision } of await options.store.load()) {
-      if (!key.startsWith(PREFIX)) continue;
+    const others: StoreRecord[] = [];
+    for (const stored of await options.store.load()) {
+      const { key, value, revision } = stored;
+      if (!key.startsWith(PREFIX)) {
+        others.push(stored);
+        continue;
+      }
       const [kind, id] = key.slice(PREFIX.length).split('/');
       const record = readRecord(value);
       if (record === undefined || !isKind(kind) || model.#schemas.problems(kind, record.spec).length > 0) {
@@ -88,14 +91,16 @@ export class Model {
         revision,
       });
     }
+    options.companion?.load(others);
     const byId = new Map(found.map((object) => [object.id, object]));
     for (const object of found) model.#state.apply({ after: { ...object, tenant: ownerOf(object, byId) } });
+    model.#revision = options.store.revision;
     return model;
   }
 
-  /** The last revision on disk. */
+  /** The last revision in which objects changed; every listener knows it. */
   get revision(): number {
-    return this.#options.store.revision;
+    return this.#revision;
   }
 
   get size(): number {
@@ -110,7 +115,7 @@ export class Model {
     return this.#state.countOf(kind);
   }
 
-  all(): Iterable<Stored> {
+  objects(): Iterable<Stored> {
     return this.#state.all();
   }
 
@@ -144,9 +149,9 @@ export class Model {
   }
 
   /** Called after every write, when it is on disk, in the order of revisions. Gives back what ends it. */
-  onChange(listener: (change: ModelChange) => void): () => void {
+  subscribe(listener: (event: ChangeEvent) => void): () => void {
     this.#listeners.add(listener);
-    return () => this.#listeners.delete(listener);
+    return () => void this.#listeners.delete(listener);
   }
 
   /**
@@ -169,7 +174,7 @@ export class Model {
     check: boolean,
   ): Promise<WriteResult> {
     const { draft, changes } = this.#plan(operations, principal);
-    const finish = (revision: number): Change[] =>
+    const finish = (revision: number): ObjectChange[] =>
       changes.map(({ before, after }) =>
         after === undefined
           ? { before }
@@ -180,15 +185,38 @@ export class Model {
       const objects = draft.targets.map((id) => (planned.has(id) ? planned.get(id) : this.#state.get(id)));
       return { revision: this.revision, objects, changes: check ? changes : [] };
     }
-    const revision = await commitLatest(this.#options.store, (next) => finish(next).map(record));
+    const revision = await this.#commit(changes, finish);
     const done = finish(revision);
     for (const change of done) this.#state.apply(change);
+    this.#revision = revision;
     this.#tell({ revision, changes: done });
     return { revision, objects: draft.targets.map((id) => this.#state.get(id)), changes: done };
   }
 
+  async #commit(
+    changes: readonly ObjectChange[],
+    finish: (revision: number) => readonly ObjectChange[],
+  ): Promise<number> {
+    const prepared = this.#options.companion?.prepare(changes);
+    let written = false;
+    try {
+      const more = prepared?.operations ?? [];
+      const revision = await commitLatest(this.#options.store, (next) => [
+        ...finish(next).map(record),
+        ...more,
+      ]);
+      written = true;
+      return revision;
+    } finally {
+      prepared?.settle(written);
+    }
+  }
+
   /** What the operations come to, if they are valid together. The state is as before when this returns or throws. */
-  #plan(operations: readonly ModelOperation[], principal: Principal): { draft: Draft; changes: Change[] } {
+  #plan(
+    operations: readonly ModelOperation[],
+    principal: Principal,
+  ): { draft: Draft; changes: ObjectChange[] } {
     if (operations.length > this.#limits.operations) {
       throw refusal(
         'too-many-operations',
@@ -202,8 +230,8 @@ export class Model {
       draft.add(operation, i);
     });
     const changes = draft.changes();
-    const applied: Change[] = [];
-    const apply = (change: Change): void => {
+    const applied: ObjectChange[] = [];
+    const apply = (change: ObjectChange): void => {
       this.#state.apply(change);
       applied.push(change);
     };
@@ -219,7 +247,7 @@ export class Model {
     }
   }
 
-  #checkLimits(changes: readonly Change[]): void {
+  #checkLimits(changes: readonly ObjectChange[]): void {
     const grown = new Map<string, number>();
     for (const { before, after } of changes) {
       if (before === undefined && after?.tenant !== undefined)
@@ -238,13 +266,13 @@ export class Model {
     }
   }
 
-  #tell(change: ModelChange): void {
+  #tell(event: ChangeEvent): void {
     for (const listener of this.#listeners) {
       try {
-        listener(change);
+        listener(event);
       } catch (error) {
         this.#options.log.err(
-          `a listener failed at revision ${change.revision}: ${error instanceof Error ? error.stack : String(error)}`,
+          `a listener failed at revision ${event.revision}: ${error instanceof Error ? error.stack : String(error)}`,
         );
       }
     }
@@ -259,13 +287,13 @@ function refusal(
   return new ModelError(code, [{ member: '', value: undefined, message, remedy }]);
 }
 
-function idOf({ before, after }: Change): string {
+function idOf({ before, after }: ObjectChange): string {
   return (after ?? before!).id;
 }
 
 /** One change for each object, of the several that a transaction may have made to it. */
-function netOf(applied: readonly Change[]): Change[] {
-  const net = new Map<string, Change>();
+function netOf(applied: readonly ObjectChange[]): ObjectChange[] {
+  const net = new Map<string, ObjectChange>();
   for (const change of applied) {
     const id = idOf(change);
     const earlier = net.get(id);
@@ -276,7 +304,7 @@ function netOf(applied: readonly Change[]): Change[] {
   return [...net.values()];
 }
 
-function record(change: Change): StoreOperation {
+function record(change: ObjectChange): StoreOperation {
   const { kind, id } = change.after ?? change.before!;
   const key = `${PREFIX}${kind}/${id}`;
   if (change.after === undefined) return { op: 'delete', key };

@@ -1,12 +1,7 @@
 import { KIND_NAMES, KINDS, type KindName, type Stored } from '../../api-schema/kinds.ts';
+import type { ObjectChange } from '../network/change.ts';
 import { uniqueKeys } from './keys.ts';
 import { OrderedIds } from './ordered-ids.ts';
-
-/** An object that came (no `before`), changed, or went (no `after`). */
-export interface Change {
-  readonly before?: Stored;
-  readonly after?: Stored;
-}
 
 const NONE: ReadonlySet<string> = new Set();
 const NO_IDS: readonly string[] = [];
@@ -81,12 +76,12 @@ export class State {
     return held === undefined ? NO_IDS : typeof held === 'string' ? [held] : held;
   }
 
-  apply({ before, after }: Change): void {
+  apply({ before, after }: ObjectChange): void {
     if (before !== undefined) this.#remove(before);
     if (after !== undefined) this.#insert(after);
   }
 
-  undo({ before, after }: Change): void {
+  undo({ before, after }: ObjectChange): void {
     this.apply({ before: after, after: before });
   }
 
