@@ -34,10 +34,12 @@ export const FLAGS = {
 
 /**
  * The stages of the logical pipelines, in order. A stage is one OpenFlow table; a packet goes on to the next
- * stage with `next`. A stage that has no flow for a packet drops it.
+ * stage with `next`. A stage that has no flow for a packet drops it. What is the same in all datapaths, such as to go on
+ * where a stage has nothing to say, is in COMMON_FLOWS (`common-flows.ts`), which every agent has from the start.
  */
 export const SWITCH_INGRESS = [
   'ls-in-security',
+  'ls-in-discovery',
   'ls-in-conntrack',
   'ls-in-acl',
   'ls-in-commit',
@@ -54,7 +56,13 @@ export const ROUTER_INGRESS = [
   'lr-in-out',
 ] as const;
 /** Runs where the port is, on what leaves by one port. */
-export const SWITCH_EGRESS = ['ls-out-conntrack', 'ls-out-acl', 'ls-out-commit', 'ls-out-security'] as const;
+export const SWITCH_EGRESS = [
+  'ls-out-unknown',
+  'ls-out-conntrack',
+  'ls-out-acl',
+  'ls-out-commit',
+  'ls-out-security',
+] as const;
 export const STAGES = [...SWITCH_INGRESS, ...ROUTER_INGRESS, ...SWITCH_EGRESS] as const;
 export type Stage = (typeof STAGES)[number];
 

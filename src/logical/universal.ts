@@ -5,17 +5,8 @@
 import type { Stage } from './layout.ts';
 
 /**
- * One universal flow. `match` and `actions` are text, in the syntax of `ovs-ofctl` with words of its own:
- *
- * match, beside the fields of packets: `inport=LABEL`, `outport=LABEL`, `reg0` to `reg9` and `xxreg0`, `xxreg1` with
- * masks, `loopback=0|1`, `ct_state` and the other conntrack fields. Not: `metadata`, `in_port`, tunnel fields, other registers.
- * The match on the datapath's label is added in {@link import('./compile.ts').compileFlow}, always.
- *
- * actions, separated by commas: `next`, `next(STAGE)` (a later stage of the same pipeline), `outport(LABEL)`, `outport(inport)`,
- * `loopback`, `enter(DATAPATH,INPORT)` (a switch hands the packet to a router or back, through the port
- * that joins them), `output` (leaves the ingress pipeline towards the out port), `deliver` (last of the egress pipeline),
- * `ct_next`, `ct_commit`, `set_field:VALUE->FIELD`, `move:`, `dec_ttl`, `meter(...)`-like words, `answer(KIND)` for
- * what needs a packet made anew by the agent (ICMP errors, TCP resets); `drop` is no action at all.
+ * One universal flow. `match` and `actions` are text with words of its own, which `compile.ts` lists and turns into
+ * OpenFlow: {@link import('./compile.ts').compileFlow} adds the match on the datapath's label, always.
  */
 export interface UniversalFlow {
   /** Label of the logical datapath. */
