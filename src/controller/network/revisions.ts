@@ -65,6 +65,19 @@ export class Revisions {
     return oldest?.state ?? 0;
   }
 
+  /** The last revision whose state satisfies `has`, which is so for all before it; 0 if none does. */
+  lastWith(has: (state: number) => boolean): number {
+    const records = [...this.#records.values()];
+    let low = 0;
+    let high = records.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (has(records[middle].state)) low = middle + 1;
+      else high = middle;
+    }
+    return low === 0 ? 0 : records[low - 1].revision;
+  }
+
   /** A host has everything up to a state. */
   confirmed(node: string, has: (state: number) => boolean, at: number): void {
     const open = this.#open.get(node);
