@@ -27,12 +27,11 @@ import { Delivery } from './delivery.ts';
 import { type InputRow, inputRows, isKind, type RowContext } from './input-rows.ts';
 import type { Labels } from './labels.ts';
 import { type Claim, type ClaimRecords, LocationBook, type LocationChange } from './locations.ts';
-import type { NodeAuthority } from './node-tokens.ts';
 import { Objects } from './objects.ts';
 import { Publication, type PublicationOptions, type Step } from './publication.ts';
 import { Revisions } from './revisions.ts';
 import { type OutputChanges, RuleEngine, type RuleProgram } from './rule-engine.ts';
-import { AgentSession, type SessionOwner } from './session.ts';
+import { AgentSession, type NodeAuthority, type SessionOwner } from './session.ts';
 import { TrafficCounters } from './traffic.ts';
 
 export interface NetworkOptions {
@@ -55,6 +54,12 @@ export interface NetworkOptions {
 
 /** So many connections may be without a hello at once. */
 const MAX_STRANGERS = 1024;
+
+function unknownNode(systemId: string): WeftError {
+  return new WeftError('unknown-node', `"${systemId.slice(0, 128)}" is no transport node with this token`, {
+    remedy: 'make the transport node, and give the agent the token that was made for it',
+  });
+}
 
 export class Network implements SessionOwner {
   readonly epoch: string;
@@ -134,6 +139,13 @@ export class Network implements SessionOwner {
           remedy: 'the agent tries again by itself',
         }),
       );
+  }
+
+  /** Lets agents go whose tokens are no longer good. */
+  recheckTokens(): void {
+    for (const { session } of this.#deliveries.values())
+      if (session?.allowed(this.#options.authority) === false)
+        session.refuse(unknownNode(session.systemId ?? ''));
   }
 
   /** Calls `listener` whenever what hosts have confirmed may have changed. */

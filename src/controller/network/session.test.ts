@@ -4,7 +4,6 @@ import fc from 'fast-check';
 import type { Json } from '../../ovsdb/json.ts';
 import { directPair } from '../../ovsdb/rpc/direct.ts';
 import { settled } from '../../ovsdb/testing/clock.ts';
-import { NodeTokens } from './node-tokens.ts';
 import { FakeAgent } from './testing/fake-agent.ts';
 import { makeWorld } from './testing/world.ts';
 
@@ -185,26 +184,18 @@ test('whatever an agent says, the controller lives, and ends that connection alo
   );
 });
 
-test('tokens: only a hash is kept, the newest alone counts, and a wrong one never does', async () => {
-  const kept = new Map<string, string | undefined>();
-  let n = 0;
-  const records = {
-    put: (node: string, hash: string | undefined): Promise<void> => {
-      kept.set(node, hash);
-      return Promise.resolve();
-    },
-  };
-  const tokens = new NodeTokens(records, (bytes) => new Uint8Array(bytes).fill(++n));
-  const first = await tokens.issue('host-a');
-  assert.ok(tokens.verify('host-a', first));
-  assert.ok(!tokens.verify('host-b', first));
-  assert.ok(!tokens.verify('host-a', ''));
-  const second = await tokens.issue('host-a');
-  assert.ok(!tokens.verify('host-a', first));
-  assert.ok(![...kept.values()].some((hash) => hash?.includes(second)));
-  const reopened = new NodeTokens(records, () => new Uint8Array(), [['host-a', kept.get('host-a')!]]);
-  assert.ok(reopened.verify('host-a', second));
-  await reopened.revoke('host-a');
-  assert.ok(!reopened.verify('host-a', second));
-  assert.equal(kept.get('host-a'), undefined);
+test('an agent whose token is taken away is let go', async () => {
+  let good = true;
+  const world = makeWorld({ authority: { verify: () => good } });
+  const agent = world.host('host-a', '192.0.2.1');
+  agent.connect(world.network);
+  await settled();
+  world.network.recheckTokens();
+  await settled();
+  assert.equal(agent.closed, false);
+  good = false;
+  world.network.recheckTokens();
+  await settled();
+  assert.equal(agent.refused?.code, 'unknown-node');
+  assert.equal(agent.closed, true);
 });

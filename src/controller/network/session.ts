@@ -24,6 +24,12 @@ const MAX_REQUESTS = 64;
 /** Bytes under way to one agent, beyond which it gets no more until it has read them. */
 const MAX_BACKLOG = 8 * 1024 * 1024;
 
+/** Who knows the tokens that agents identify their hosts with. */
+export interface NodeAuthority {
+  /** Whether `token` is the node's. Takes as long for a wrong one as for the right one. */
+  verify(systemId: string, token: string): boolean;
+}
+
 /** Whom a session reports to. */
 export interface SessionOwner {
   /** Throws WeftError to refuse; else the session is the node's from now on. */
@@ -63,6 +69,7 @@ export class AgentSession {
   readonly #helloTimer: Timer;
   readonly #waiting = new Map<number, Waiting>();
   #systemId: string | undefined;
+  #token = '';
   #nextId = 1;
   #closed = false;
 
@@ -99,6 +106,11 @@ export class AgentSession {
   /** The node that it is the session of; undefined before the hello. */
   get systemId(): string | undefined {
     return this.#systemId;
+  }
+
+  /** Whether its token is still good. */
+  allowed(authority: NodeAuthority): boolean {
+    return this.#systemId === undefined || authority.verify(this.#systemId, this.#token);
   }
 
   /** Whether the peer takes what it is sent. */
@@ -190,6 +202,7 @@ export class AgentSession {
       const hello = parseHello(value);
       this.#owner.onHello(this, hello);
       this.#systemId = hello.systemId;
+      this.#token = hello.token;
       this.#helloTimer.cancel();
       return;
     }
