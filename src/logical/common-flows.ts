@@ -54,6 +54,9 @@ function firewall(direction: 'in' | 'out'): StageFlow[] {
 
 const SWITCH: readonly StageFlow[] = [
   flow('ls-in-security', 110, `dl_src=${GROUP_ADDRESS}`, 'drop'),
+  // IP from addresses that the port does not list; what is no IP passes below if its MAC address is right.
+  flow('ls-in-security', 80, 'ip', 'drop'),
+  flow('ls-in-security', 80, 'ipv6', 'drop'),
 
   // Only ports with port security come by here; what none of them may say is left over.
   flow('ls-in-discovery', 85, 'icmp6,icmp_type=135,icmp_code=0,nd_sll=00:00:00:00:00:00', 'next'),
