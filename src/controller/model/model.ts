@@ -45,6 +45,8 @@ export interface ModelOptions {
 export interface WriteResult {
   /** The revision in which the changes are; the last one there was if there was nothing to change. */
   readonly revision: number;
+  /** Of each operation, the id of its object. */
+  readonly ids: readonly string[];
   /** Of each operation, its object as it is now; undefined if it is gone. */
   readonly objects: readonly (Stored | undefined)[];
   readonly changes: readonly ObjectChange[];
@@ -143,6 +145,16 @@ export class Model implements ObjectSource {
     return [...this.#state.referrers(id)].filter((referrer) => this.find(referrer, principal) !== undefined);
   }
 
+  /** Throws `too-many-operations`. */
+  checkSize(operations: number): void {
+    if (operations <= this.#limits.operations) return;
+    throw refusal(
+      'too-many-operations',
+      `a transaction has at most ${this.#limits.operations} operations, not ${operations}`,
+      'send several transactions',
+    );
+  }
+
   /** What is wrong with a value by a schema. */
   problemsOf(schema: TSchema, value: unknown): readonly Problem[] {
     return this.#schemas.problemsOf(schema, value);
@@ -183,14 +195,15 @@ export class Model implements ObjectSource {
     if (changes.length === 0 || check) {
       const planned = new Map(changes.map((change) => [idOf(change), change.after]));
       const objects = draft.targets.map((id) => (planned.has(id) ? planned.get(id) : this.#state.get(id)));
-      return { revision: this.revision, objects, changes: check ? changes : [] };
+      return { revision: this.revision, ids: draft.targets, objects, changes: check ? changes : [] };
     }
     const revision = await this.#commit(changes, finish);
     const done = finish(revision);
     for (const change of done) this.#state.apply(change);
     this.#revision = revision;
     this.#tell({ revision, changes: done });
-    return { revision, objects: draft.targets.map((id) => this.#state.get(id)), changes: done };
+    const objects = draft.targets.map((id) => this.#state.get(id));
+    return { revision, ids: draft.targets, objects, changes: done };
   }
 
   async #commit(
@@ -217,13 +230,7 @@ export class Model implements ObjectSource {
     operations: readonly ModelOperation[],
     principal: Principal,
   ): { draft: Draft; changes: ObjectChange[] } {
-    if (operations.length > this.#limits.operations) {
-      throw refusal(
-        'too-many-operations',
-        `a transaction has at most ${this.#limits.operations} operations, not ${operations.length}`,
-        'send several transactions',
-      );
-    }
+    this.checkSize(operations.length);
     const { newId, refuse = () => [] } = this.#options;
     const draft = new Draft({ state: this.#state, schemas: this.#schemas, newId, refuse }, principal);
     operations.forEach((operation, i) => {

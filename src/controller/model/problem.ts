@@ -49,8 +49,24 @@ function describe({ member, message }: Problem): string {
 
 /** The text of a value for a message, cut where it is long. */
 export function show(value: unknown): string {
-  const text = value === undefined ? 'nothing' : JSON.stringify(value);
+  if (value === undefined) return 'nothing';
+  const text = jsonOf(value) ?? 'a value that is nested too deep';
   return text.length > MAX_VALUE ? `${text.slice(0, MAX_VALUE)}...` : text;
+}
+
+/** A value to be sent back: itself, or the start of its text where it is long. */
+export function quote(value: unknown): unknown {
+  const text = jsonOf(value);
+  return value === undefined || (text !== undefined && text.length <= MAX_VALUE) ? value : show(value);
+}
+
+/** Undefined where it is too deep for the stack, of which `JSON.stringify` takes a frame a level. */
+function jsonOf(value: unknown): string | undefined {
+  try {
+    return JSON.stringify(value);
+  } catch {
+    return undefined;
+  }
 }
 
 /** One step of a JSON pointer. */
