@@ -10,12 +10,12 @@ import { Remotes } from '../../ovsdb/server/remotes.ts';
 import { Server } from '../../ovsdb/server/server.ts';
 import type { Daemon, DaemonDefinition } from '../daemon/daemon.ts';
 import type { OptionSpec } from '../daemon/options.ts';
+import { TLS_OPTIONS, tlsNamesFrom } from '../tls/options.ts';
 import { Backup } from './backup.ts';
 import { registerServerCommands } from './commands.ts';
 import { DiskFile } from './file.ts';
 import { ConfigStore, type SavedConfig } from './saved_config.ts';
 import { SocketTransports } from './socket.ts';
-import type { TlsNames } from './tls.ts';
 
 const STATUS_INTERVAL_MS = 2500;
 
@@ -37,29 +37,7 @@ export const SERVER_OPTIONS: readonly OptionSpec[] = [
   { name: 'active', value: 'none', help: 'with --sync-from, start as active server' },
   { name: 'no-dbs', value: 'none', help: 'do not open a default database' },
   { name: 'disable-file-column-diff', value: 'none', help: 'write whole columns to the database file' },
-  { name: 'private-key', short: 'p', value: 'required', valueName: 'FILE', help: 'file with private key' },
-  { name: 'certificate', short: 'c', value: 'required', valueName: 'FILE', help: 'file with certificate' },
-  {
-    name: 'ca-cert',
-    short: 'C',
-    value: 'required',
-    valueName: 'FILE',
-    help: 'file with peer CA certificate',
-  },
-  {
-    name: 'bootstrap-ca-cert',
-    value: 'required',
-    valueName: 'FILE',
-    help: 'as --ca-cert; the file must exist',
-  },
-  {
-    name: 'peer-ca-cert',
-    value: 'required',
-    valueName: 'FILE',
-    help: 'file with CA certificates to send to peers',
-  },
-  { name: 'ssl-protocols', value: 'required', valueName: 'PROTOS', help: 'protocol versions to allow' },
-  { name: 'ssl-ciphers', value: 'required', valueName: 'CIPHERS', help: 'cipher suites to allow' },
+  ...TLS_OPTIONS,
 ];
 
 /** The running server with its files and remotes. Commands act on it. */
@@ -87,7 +65,7 @@ export class ServerDaemon {
     this.#transports = new SocketTransports(
       daemon.dirs.run,
       daemon.log.module('socket_util'),
-      () => this.#tlsNames(),
+      () => tlsNamesFrom((option) => this.#fileName(option)),
       daemon.log.module('stream_ssl'),
     );
     this.backup = new Backup(this.server, this.#transports, daemon);
@@ -115,17 +93,6 @@ export class ServerDaemon {
   #fileName(option: string): string | undefined {
     const given = this.daemon.value(option);
     return given?.startsWith('db:') ? this.remotes.firstString(given) : given;
-  }
-
-  #tlsNames(): TlsNames {
-    return {
-      privateKey: this.#fileName('private-key'),
-      certificate: this.#fileName('certificate'),
-      caCert: this.#fileName(this.daemon.has('ca-cert') ? 'ca-cert' : 'bootstrap-ca-cert'),
-      peerCaCert: this.#fileName('peer-ca-cert'),
-      protocols: this.#fileName('ssl-protocols'),
-      ciphers: this.#fileName('ssl-ciphers'),
-    };
   }
 
   /** Opens a database file and serves it. Throws `OvsdbError`. */
@@ -194,7 +161,6 @@ export class ServerDaemon {
   /** What is due now and then: state of connections into the database, compaction, new attempts to listen. */
   tick(): void {
     this.remotes.writeStatus();
-    this.#transports.refreshTls();
     this.remotes.retryFailed();
     this.refreshRemotes();
     for (const name of this.server.databases.keys()) {

@@ -2,16 +2,17 @@
 import { chmodSync, rmSync } from 'node:fs';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { isAbsolute, join } from 'node:path';
-import type { TLSSocket, Server as TlsServer } from 'node:tls';
+import type { TLSSocket } from 'node:tls';
 import type { ModuleLog } from '../../base/log.ts';
 import type { ByteHandler, ByteStream, Connector, RpcChannel } from '../../ovsdb/rpc/channel.ts';
 import { StreamChannel } from '../../ovsdb/rpc/stream.ts';
 import type { Listener, Transports } from '../../ovsdb/server/remote.ts';
+import { connected } from '../connected.ts';
 import { reasonOf } from '../daemon/vlog-sinks.ts';
-import { type TlsNames, tlsFingerprint, tlsOptions } from './tls.ts';
+import { peerName, TlsEndpoint } from '../tls/endpoint.ts';
+import { NO_TLS, type TlsNames } from '../tls/files.ts';
 
 const DEFAULT_PORT = 6640;
-const CONNECT_TIMEOUT_MS = 10_000;
 /** Where replies pile up because the peer does not read them, no more requests of it are read. */
 const MAX_BACKLOG = 1 << 18;
 
@@ -65,6 +66,8 @@ class SocketStream implements ByteStream {
   receive(handler: ByteHandler): void {
     this.#handler = handler;
     const socket = this.#socket;
+    // It may have ended before anybody listened.
+    if (socket.destroyed) process.nextTick(() => handler.onClose('End of file'));
     socket.on('data', (bytes) => handler.onBytes(bytes));
     socket.on('error', (error) => {
       this.#error = reasonOf(error);
@@ -106,12 +109,6 @@ function split(target: string): { method: string; rest: string } {
     : { method: target.slice(0, colon), rest: target.slice(colon + 1) };
 }
 
-/** The name of a peer for the log. */
-function peerName(method: 'tcp' | 'ssl', socket: Socket): string {
-  const host = socket.remoteAddress ?? '?';
-  return `${method}:${host.includes(':') ? `[${host}]` : host}:${socket.remotePort}`;
-}
-
 /** The name in the certificate that the peer showed. */
 function commonName(socket: Socket): string | undefined {
   if (!('getPeerCertificate' in socket)) return undefined;
@@ -122,26 +119,14 @@ function commonName(socket: Socket): string | undefined {
 const PASSIVE = new Set(['punix', 'ptcp', 'pssl']);
 const ACTIVE = new Set(['unix', 'tcp', 'ssl']);
 
-const NO_TLS: TlsNames = {
-  privateKey: undefined,
-  certificate: undefined,
-  caCert: undefined,
-  peerCaCert: undefined,
-  protocols: undefined,
-  ciphers: undefined,
-};
-
 /**
  * Opens `unix:`, `tcp:`, `ssl:` targets and their passive forms. Relative socket names are in `runDir`.
- * `tls` is asked at every opening which files to use.
+ * `tls` is asked at every connection which files to use.
  */
 export class SocketTransports implements Transports {
   readonly #runDir: string;
   readonly #log: ModuleLog;
-  readonly #tlsLog: ModuleLog;
-  readonly #tls: () => TlsNames;
-  /** Listening servers, each with the settings that it was last given. */
-  readonly #tlsServers = new Map<TlsServer, string>();
+  readonly #tls: TlsEndpoint;
   /** Every client on a unix socket gets a number, for the log. */
   #unixClients = 0;
 
@@ -152,8 +137,7 @@ export class SocketTransports implements Transports {
   constructor(runDir: string, log: ModuleLog, tls: () => TlsNames = () => NO_TLS, tlsLog: ModuleLog = log) {
     this.#runDir = runDir;
     this.#log = log;
-    this.#tlsLog = tlsLog;
-    this.#tls = tls;
+    this.#tls = new TlsEndpoint(tls, tlsLog);
   }
 
   kind(target: string): 'passive' | 'active' | 'unknown' {
@@ -179,64 +163,19 @@ export class SocketTransports implements Transports {
   }
 
   async #connect(target: string): Promise<RpcChannel> {
+    return socketChannel(await this.#dial(target), false);
+  }
+
+  #dial(target: string): Promise<Socket> {
     const { method, rest } = split(target);
-    const { socket, ready } = await this.#dial(method, rest);
-    return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => socket.destroy(new Error('Connection timed out')), CONNECT_TIMEOUT_MS);
-      socket.once(ready, () => {
-        clearTimeout(timer);
-        socket.removeAllListeners('error');
-        resolve(socketChannel(socket, false));
-      });
-      socket.once('error', (error) => {
-        clearTimeout(timer);
-        reject(new Error(reasonOf(error), { cause: error }));
-      });
-    });
-  }
-
-  async #dial(method: string, rest: string): Promise<{ socket: Socket; ready: string }> {
-    if (method === 'unix') return { socket: connect(this.#path(rest)), ready: 'connect' };
-    if (method === 'tcp') return { socket: connect(tcpAddress(rest)), ready: 'connect' };
+    if (method === 'unix') return connected(connect(this.#path(rest)), 'connect');
+    if (method === 'tcp') return connected(connect(tcpAddress(rest)), 'connect');
     if (method !== 'ssl') throw new Error(`${method}: unknown connection method`);
-    const tls = await import('node:tls');
-    // Certificates say who may take part, not which host has which name.
-    const options = { ...tlsOptions(this.#tls()), ...tcpAddress(rest), checkServerIdentity: () => undefined };
-    return { socket: tls.connect(options), ready: 'secureConnect' };
+    return this.#tls.connect(tcpAddress(rest));
   }
 
-  async #server(method: string, accept: (socket: Socket) => void): Promise<Server | TlsServer> {
-    if (method !== 'pssl') return createServer(accept);
-    const tls = await import('node:tls');
-    const warnings = this.#tlsLog.limited(10, 5);
-    const server = tls.createServer(tlsOptions(this.#tls()), (socket) => {
-      const name = socket.servername;
-      if (name) this.#tlsLog.dbg(() => `connection indicated server name ${name}`);
-      accept(socket);
-    });
-    this.#tlsServers.set(server, tlsFingerprint(this.#tls()));
-    server.on('close', () => this.#tlsServers.delete(server));
-    server.on('tlsClientError', (error, socket) =>
-      warnings.warn(`${peerName('ssl', socket)}: TLS handshake failed: ${error.message}`),
-    );
-    return server;
-  }
-
-  /** Has listeners take over certificates that changed. Connections that stand keep theirs. */
-  refreshTls(): void {
-    if (this.#tlsServers.size === 0) return;
-    try {
-      const names = this.#tls();
-      const fingerprint = tlsFingerprint(names);
-      for (const [server, before] of this.#tlsServers) {
-        if (before === fingerprint) continue;
-        server.setSecureContext(tlsOptions(names));
-        this.#tlsServers.set(server, fingerprint);
-      }
-    } catch (error) {
-      const why = error instanceof Error ? error.message : String(error);
-      this.#tlsLog.dbg(`certificates stay as they were: ${why}`);
-    }
+  #server(method: string, accept: (socket: Socket) => void): Promise<Server> {
+    return method === 'pssl' ? this.#tls.server(accept) : Promise.resolve(createServer(accept));
   }
 
   async listen(

@@ -7,6 +7,8 @@ import { nullLogger } from '../../base/log.ts';
 import type { DummyPort } from '../../datapath/ports/dummy.ts';
 import { newFlow } from '../../flow/layout.ts';
 import { ManualClock } from '../../ovsdb/testing/clock.ts';
+import { TlsEndpoint } from '../tls/endpoint.ts';
+import { NO_TLS } from '../tls/files.ts';
 import { DummyLink } from './dummy-link.ts';
 import { SocketStreams } from './streams.ts';
 
@@ -28,7 +30,7 @@ const clock = new ManualClock();
 
 function link(dir: string): { port: Port; link: DummyLink } {
   const port = new Port();
-  const streams = new SocketStreams(dir);
+  const streams = new SocketStreams(dir, new TlsEndpoint(() => NO_TLS, nullLogger.module('x')));
   const log = nullLogger.module('netdev_dummy');
   return { port, link: new DummyLink({ name: 'p', port: () => port, streams, clock, log }) };
 }

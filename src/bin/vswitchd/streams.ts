@@ -3,51 +3,48 @@ import { connect, createServer, type Server, type Socket } from 'node:net';
 import { isAbsolute, join } from 'node:path';
 import { WeftError } from '../../base/errors.ts';
 import type { ByteStream, Listener, StreamHandler, StreamProvider } from '../../switch/conn/stream.ts';
+import { connected } from '../connected.ts';
 import { reasonOf } from '../daemon/vlog-sinks.ts';
+import { peerName, type TlsEndpoint } from '../tls/endpoint.ts';
 
 const OPENFLOW_PORT = 6653;
-const CONNECT_TIMEOUT_MS = 10_000;
 
-/** OpenFlow connections over real sockets: tcp, unix, ptcp, punix. */
+/** OpenFlow connections over real sockets: tcp, unix, ssl, ptcp, punix, pssl. */
 export class SocketStreams implements StreamProvider {
   readonly #runDir: string;
+  readonly #tls: TlsEndpoint;
   #unixClients = 0;
 
-  constructor(runDir: string) {
+  /** Relative socket names are in `runDir`. */
+  constructor(runDir: string, tls: TlsEndpoint) {
     this.#runDir = runDir;
+    this.#tls = tls;
   }
 
-  connect(target: string): Promise<ByteStream> {
+  async connect(target: string): Promise<ByteStream> {
+    return new SocketStream(await this.#dial(target), target);
+  }
+
+  async #dial(target: string): Promise<Socket> {
     const { method, rest } = split(target);
-    let socket: Socket;
-    if (method === 'unix') socket = connect(this.#path(rest));
-    else if (method === 'tcp') socket = connect(address(rest, target));
-    else return Promise.reject(unknownMethod(target));
-    return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => socket.destroy(new Error('Connection timed out')), CONNECT_TIMEOUT_MS);
-      socket.once('connect', () => {
-        clearTimeout(timer);
-        socket.removeAllListeners('error');
-        resolve(new SocketStream(socket, target));
-      });
-      socket.once('error', (error) => {
-        clearTimeout(timer);
-        reject(new Error(reasonOf(error), { cause: error }));
-      });
-    });
+    if (method === 'unix') return connected(connect(this.#path(rest)), 'connect');
+    if (method === 'tcp') return connected(connect(address(rest, target)), 'connect');
+    if (method === 'ssl') return this.#tls.connect(address(rest, target));
+    throw unknownMethod(target);
   }
 
-  listen(target: string, onStream: (stream: ByteStream) => void): Promise<Listener> {
+  async listen(target: string, onStream: (stream: ByteStream) => void): Promise<Listener> {
     const { method, rest } = split(target);
     const path = method === 'punix' ? this.#path(rest) : null;
-    if (path === null && method !== 'ptcp') return Promise.reject(unknownMethod(target));
-    const server: Server = createServer((socket) => {
+    const take = (socket: Socket): void => {
       const peer =
-        path === null
-          ? `tcp:${socket.remoteAddress ?? '?'}:${socket.remotePort ?? 0}`
-          : `unix#${this.#unixClients++}`;
+        path === null ? peerName(method === 'pssl' ? 'ssl' : 'tcp', socket) : `unix#${this.#unixClients++}`;
       onStream(new SocketStream(socket, peer));
-    });
+    };
+    let server: Server;
+    if (method === 'pssl') server = await this.#tls.server(take);
+    else if (method === 'ptcp' || path !== null) server = createServer(take);
+    else throw unknownMethod(target);
     // A socket file that a killed process left behind would keep us from listening.
     if (path !== null && existsSync(path)) rmSync(path, { force: true });
     return new Promise((resolve, reject) => {
@@ -57,7 +54,8 @@ export class SocketStreams implements StreamProvider {
         server.on('error', () => {});
         const bound = server.address();
         resolve({
-          bound: typeof bound === 'object' && bound !== null ? `ptcp:${bound.port}:${bound.address}` : target,
+          bound:
+            typeof bound === 'object' && bound !== null ? `${method}:${bound.port}:${bound.address}` : target,
           close: () => {
             server.close();
             if (path !== null) rmSync(path, { force: true });
@@ -101,14 +99,18 @@ class SocketStream implements ByteStream {
 
   receive(handler: StreamHandler): void {
     this.#handler = handler;
+    // It may have ended before anybody listened.
+    if (this.#socket.destroyed) process.nextTick(() => this.#onClose());
     this.#socket.on('data', (bytes: Buffer) => this.#handler?.onData(bytes));
     this.#socket.on('drain', () => this.#handler?.onDrain());
-    this.#socket.on('close', () => {
-      if (this.#closed) return;
-      this.#closed = true;
-      this.#handler?.onClose(this.#reason);
-    });
+    this.#socket.on('close', () => this.#onClose());
     this.#socket.resume();
+  }
+
+  #onClose(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#handler?.onClose(this.#reason);
   }
 
   close(): void {
@@ -129,7 +131,7 @@ function split(target: string): { method: string; rest: string } {
 
 function unknownMethod(target: string): WeftError {
   return new WeftError('unknown-connection-method', `${target}: unknown connection method`, {
-    remedy: 'use tcp:IP[:PORT], unix:FILE, ptcp:[PORT][:IP] or punix:FILE',
+    remedy: 'use tcp:IP[:PORT], ssl:IP[:PORT], unix:FILE, ptcp:[PORT][:IP], pssl:[PORT][:IP] or punix:FILE',
   });
 }
 

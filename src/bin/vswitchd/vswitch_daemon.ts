@@ -11,6 +11,9 @@ import type { Daemon, DaemonDefinition } from '../daemon/daemon.ts';
 import type { OptionSpec } from '../daemon/options.ts';
 import { STOCK_MODULES } from '../daemon/stock-modules.ts';
 import { SocketTransports } from '../ovsdb/socket.ts';
+import { TlsEndpoint } from '../tls/endpoint.ts';
+import type { TlsNames } from '../tls/files.ts';
+import { TLS_OPTIONS, tlsNamesFrom } from '../tls/options.ts';
 import { registerSwitchCommands } from './commands.ts';
 import { Datapaths } from './datapaths.ts';
 import { DropCounters } from './drop-counters.ts';
@@ -31,22 +34,7 @@ export const SWITCH_OPTIONS: readonly OptionSpec[] = [
   { name: 'dummy-numa', value: 'required', valueName: 'LIST', help: 'accepted for compatibility' },
   { name: 'mlockall', value: 'none', help: 'accepted for compatibility' },
   { name: 'dpdk', value: 'optional', help: 'accepted for compatibility' },
-  { name: 'private-key', short: 'p', value: 'required', valueName: 'FILE', help: 'file with private key' },
-  { name: 'certificate', short: 'c', value: 'required', valueName: 'FILE', help: 'file with certificate' },
-  {
-    name: 'ca-cert',
-    short: 'C',
-    value: 'required',
-    valueName: 'FILE',
-    help: 'file with peer CA certificate',
-  },
-  {
-    name: 'bootstrap-ca-cert',
-    value: 'required',
-    valueName: 'FILE',
-    help: 'as --ca-cert; the file must exist',
-  },
-  { name: 'peer-ca-cert', value: 'required', valueName: 'FILE', help: 'accepted for compatibility' },
+  ...TLS_OPTIONS,
 ];
 
 async function start(daemon: Daemon): Promise<void> {
@@ -58,10 +46,15 @@ async function start(daemon: Daemon): Promise<void> {
     );
   }
   const remote = given ?? `unix:${daemon.dirs.run}/db.sock`;
-  const transports = new SocketTransports(daemon.dirs.run, daemon.log.module('socket_util'));
+  const transports = new SocketTransports(
+    daemon.dirs.run,
+    daemon.log.module('socket_util'),
+    () => tlsNamesFrom((option) => daemon.value(option)),
+    daemon.log.module('stream_ssl'),
+  );
   if (transports.kind(remote) === 'unknown') {
     throw new WeftError('bad-remote', `${remote}: not a database connection`, {
-      remedy: 'use unix:FILE or tcp:IP:PORT',
+      remedy: 'use unix:FILE, tcp:IP:PORT or ssl:IP:PORT',
     });
   }
   await startSwitch(daemon, transports.connector(remote));
@@ -83,7 +76,8 @@ export async function startSwitch(
       ? 'override'
       : 'yes'
     : 'no';
-  const streams = new SocketStreams(daemon.dirs.run);
+  const tls = new TlsEndpoint(() => tlsNames(daemon, client), log.module('stream_ssl'));
+  const streams = new SocketStreams(daemon.dirs.run, tls);
   const system = !daemon.has('disable-system');
   const pinRoot = process.env.WEFT_BPFFS ?? BPF_FS;
   const datapaths = new Datapaths({ clock, log, streams, dummy, system, pinRoot });
@@ -142,6 +136,21 @@ export async function startSwitch(
   });
   client.start();
   await waitForFirst(client, connector.name, log.module('ovsdb_cs'));
+}
+
+/** The files that the database names, or if it names none, the command line. */
+function tlsNames(daemon: Daemon, { replica }: OvsdbClient<typeof openVSwitchSchema>): TlsNames {
+  const given = tlsNamesFrom((option) => daemon.value(option));
+  const uuid = replica.table('Open_vSwitch').only()?.ssl;
+  const row = uuid ? replica.table('SSL').get(uuid) : undefined;
+  if (row === undefined) return given;
+  return {
+    ...given,
+    privateKey: row.private_key,
+    certificate: row.certificate,
+    caCert: row.ca_cert,
+    bootstrap: row.bootstrap_ca_cert,
+  };
 }
 
 /** The daemon is ready when it has seen the database, or failed to reach it at once. */

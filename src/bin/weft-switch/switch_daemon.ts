@@ -83,6 +83,14 @@ async function start(daemon: Daemon): Promise<void> {
     'db:Open_vSwitch,Open_vSwitch,manager_options',
     ...daemon.values('remote'),
   ].map((value) => ({ name: 'remote', value }));
+  // As the start script of the stock distribution has it.
+  for (const [name, column] of [
+    ['private-key', 'private_key'],
+    ['certificate', 'certificate'],
+    ['bootstrap-ca-cert', 'ca_cert'],
+  ]) {
+    options.push({ name, value: `db:Open_vSwitch,SSL,${column}` });
+  }
   const part = new DaemonPart(daemon, 'ovsdb-server', `ovsdb-server (Open vSwitch) ${VERSION}`, {
     options: [...parseArguments([], SERVER_OPTIONS).options, ...options],
     positional: [path],

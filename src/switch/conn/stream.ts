@@ -26,8 +26,8 @@ export interface Listener {
 
 /** Makes streams; the real sockets are in `bin`. */
 export interface StreamProvider {
-  /** Connects to "tcp:HOST[:PORT]", "unix:FILE". Rejects with the reason. */
+  /** Connects to "tcp:HOST[:PORT]", "ssl:HOST[:PORT]", "unix:FILE". Rejects with the reason. */
   connect(target: string): Promise<ByteStream>;
-  /** Listens on "ptcp:[PORT][:IP]", "punix:FILE". Rejects with the reason. */
+  /** Listens on "ptcp:[PORT][:IP]", "pssl:[PORT][:IP]", "punix:FILE". Rejects with the reason. */
   listen(target: string, onStream: (stream: ByteStream) => void): Promise<Listener>;
 }

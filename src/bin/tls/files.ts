@@ -1,5 +1,5 @@
-/** TLS settings of the server: files that are named directly, or by columns of a database. */
-import { readFileSync, statSync } from 'node:fs';
+/** The files that TLS takes: a key, a certificate, and whom to trust. */
+import { existsSync, readFileSync, statSync } from 'node:fs';
 import type { SecureContextOptions, TLSSocketOptions } from 'node:tls';
 import { WeftError } from '../../base/errors.ts';
 import { reasonOf } from '../daemon/vlog-sinks.ts';
@@ -10,11 +10,23 @@ export interface TlsNames {
   readonly certificate: string | undefined;
   /** "none" accepts any peer. */
   readonly caCert: string | undefined;
+  /** Where `caCert` does not exist, the first server that we reach says what shall be in it. */
+  readonly bootstrap: boolean;
   /** Certificates to send along, so that peers can bootstrap their trust. */
   readonly peerCaCert: string | undefined;
   readonly protocols: string | undefined;
   readonly ciphers: string | undefined;
 }
+
+export const NO_TLS: TlsNames = {
+  privateKey: undefined,
+  certificate: undefined,
+  caCert: undefined,
+  bootstrap: false,
+  peerCaCert: undefined,
+  protocols: undefined,
+  ciphers: undefined,
+};
 
 /** OpenSSL's names of protocol versions, in the order of their age. */
 const VERSIONS = ['TLSv1', 'TLSv1.1', 'TLSv1.2', 'TLSv1.3'] as const;
@@ -35,15 +47,28 @@ function file(what: string, name: string | undefined): Buffer {
 /** Differs when the settings do, or when a file of theirs was written anew. */
 export function tlsFingerprint(names: TlsNames): string {
   const files = [names.privateKey, names.certificate, names.caCert, names.peerCaCert];
-  const times = files.map((name) =>
-    name === undefined ? 0 : (statSync(name, { throwIfNoEntry: false })?.mtimeMs ?? 0),
-  );
+  const times = files.map((name) => {
+    const found = name === undefined ? undefined : statSync(name, { throwIfNoEntry: false });
+    // A file that another was renamed over may be as old as that one was.
+    return found === undefined ? 0 : [found.mtimeMs, found.ino];
+  });
   return JSON.stringify([names, times]);
 }
 
-/** What Node needs to speak TLS. Throws `WeftError` that names the file at fault. */
-export function tlsOptions(names: TlsNames): SecureContextOptions & TLSSocketOptions {
-  const verify = names.caCert !== 'none';
+/** The file that is to be made of the first server's authority; undefined: authorities are known. */
+export function awaitedAuthority({ bootstrap, caCert }: TlsNames): string | undefined {
+  return bootstrap && caCert !== undefined && caCert !== 'none' && !existsSync(caCert) ? caCert : undefined;
+}
+
+/**
+ * What Node needs to speak TLS. Throws `WeftError` that names the file at fault. A client that waits for an
+ * authority takes whatever it meets: the caller must look at it.
+ */
+export function tlsOptions(
+  names: TlsNames,
+  side: 'client' | 'server',
+): SecureContextOptions & TLSSocketOptions {
+  const verify = names.caCert !== 'none' && !(side === 'client' && awaitedAuthority(names) !== undefined);
   const certificate = file('certificate', names.certificate);
   const versions = VERSIONS.filter((v) => names.protocols?.split(/[ ,]+/).includes(v));
   return {
