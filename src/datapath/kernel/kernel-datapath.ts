@@ -6,6 +6,7 @@ import { EpollSet } from '../../sys/epoll.ts';
 import type { MemoryMap } from '../../sys/memory-map.ts';
 import { inNetns } from '../../sys/netns.ts';
 import { PacketSender } from '../../sys/packet-sender.ts';
+import { ConnectionTracker } from '../conntrack/tracker.ts';
 import { extractFlow } from '../packet/extract.ts';
 import { DEFAULT_HEADROOM, Packet } from '../packet/packet.ts';
 import type {
@@ -30,7 +31,7 @@ import type {
 import { Core, offloadOf, packetOf } from '../userspace/core.ts';
 import { Counters } from '../userspace/counters.ts';
 import { monotonic } from '../userspace/forwarder.ts';
-import { DEFAULT_MAX_FLOWS, DEFAULT_MAX_MASKS, userspaceFeatures } from '../userspace/in-process.ts';
+import { DEFAULT_MAX_FLOWS, DEFAULT_MAX_MASKS, USERSPACE_FEATURES } from '../userspace/in-process.ts';
 import { DatapathMeters } from '../userspace/meters.ts';
 import { LOCAL_PORT } from '../userspace/port-numbers.ts';
 import { ActionSlots, Cookies } from './action-slots.ts';
@@ -173,7 +174,7 @@ class Waiting {
 class Kernel implements KernelDatapath {
   readonly type: string;
   readonly name: string;
-  readonly features: DatapathFeatures = userspaceFeatures(false);
+  readonly features: DatapathFeatures = USERSPACE_FEATURES;
   readonly #clock: Clock;
   readonly #log: ModuleLog;
   readonly #maps: KernelMaps;
@@ -251,6 +252,7 @@ class Kernel implements KernelDatapath {
       maxMasks: options.maxMasks ?? DEFAULT_MAX_MASKS,
       random: options.random,
       meters: this.#meters.bank,
+      conntrack: new ConnectionTracker(options),
     });
     this.#slots = new ActionSlots(
       { set: (slot, bytes) => void this.#maps.actions.set(slot, bytes) },

@@ -163,7 +163,7 @@ function setEth(packet: Packet, words: readonly SetWord[]): void {
 }
 
 /** Offset in L4 of the checksum that covers the pseudo header, or ABSENT if there is none (or too few bytes). */
-function checksumField(protocol: number, size: number): number {
+export function checksumField(protocol: number, size: number): number {
   if (protocol === 6) return size >= 20 ? 16 : ABSENT;
   if (protocol === 17) return size >= 8 ? 6 : ABSENT;
   if (protocol === 58) return size >= 4 ? 2 : ABSENT;
@@ -171,7 +171,7 @@ function checksumField(protocol: number, size: number): number {
 }
 
 /** Tells the L4 checksum at `field` that a word of the pseudo header changed. */
-function pseudoHeaderChanged(packet: Packet, field: number, from: number, to: number): void {
+export function pseudoHeaderChanged(packet: Packet, field: number, from: number, to: number): void {
   const b = packet.buffer;
   const at = packet.start + packet.l4 + field;
   const old = get16(b, at);

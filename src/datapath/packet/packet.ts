@@ -8,6 +8,9 @@ export const DEFAULT_HEADROOM = 128;
 /** Value of a layer offset or checksum start that is not there. */
 export const ABSENT = -1;
 
+/** A packet's connection: it had one, before the packet went through the slow path, which did not keep it. */
+export const RECALLED = -2;
+
 /**
  * One packet in a buffer with headroom, so that pushing a header moves only the few bytes in front of
  * it. Layer offsets are relative to `start` and are kept right by every edit; `extractFlow` sets them.
@@ -43,6 +46,12 @@ export class Packet {
   gsoSize = 0;
   /** What `trunc` asked for: bytes by which the next output is shorter. */
   cutLength = 0;
+  /** Connection that it was last found to belong to (conntrack/table.ts): slot and serial number; ABSENT: none. */
+  connection: number = ABSENT;
+  connectionSerial = 0;
+  /** It goes in the direction of answers; it is an ICMP error about the connection. */
+  connectionReply = false;
+  connectionRelated = false;
 
   constructor(buffer: Uint8Array, start = 0, end = buffer.length) {
     this.buffer = buffer;
@@ -79,6 +88,14 @@ export class Packet {
     this.gsoType = 0;
     this.gsoSize = 0;
     this.cutLength = 0;
+    this.connection = ABSENT;
+  }
+
+  copyConnection(from: Packet): void {
+    this.connection = from.connection;
+    this.connectionSerial = from.connectionSerial;
+    this.connectionReply = from.connectionReply;
+    this.connectionRelated = from.connectionRelated;
   }
 
   resetLayers(): void {
@@ -101,6 +118,7 @@ export class Packet {
     copy.gsoType = this.gsoType;
     copy.gsoSize = this.gsoSize;
     copy.cutLength = this.cutLength;
+    copy.copyConnection(this);
     return copy;
   }
 

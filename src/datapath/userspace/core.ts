@@ -18,11 +18,12 @@ import {
   W_REG,
   W_TCP_FLAGS,
 } from '../../flow/layout.ts';
+import type { CtOp } from '../conntrack/action.ts';
 import { applyEdit, applySetToFlow, sendLength, truncate } from '../packet/edit.ts';
 import { DIRTY_ALL, extractFlow, extractReused } from '../packet/extract.ts';
 import { datapathHash } from '../packet/hash.ts';
-import { ABSENT, DEFAULT_HEADROOM, Packet } from '../packet/packet.ts';
-import type { DpAction, DpCtAction, ExecuteRequest, PacketOffload, UserspaceCookie } from '../types.ts';
+import { ABSENT, DEFAULT_HEADROOM, Packet, RECALLED } from '../packet/packet.ts';
+import type { DpAction, ExecuteRequest, PacketOffload, UserspaceCookie } from '../types.ts';
 import { type Counters, type DropReason, MAX_PORTS } from './counters.ts';
 import { MegaflowTable } from './megaflow-table.ts';
 import { MicroflowCaches } from './microflow-shapes.ts';
@@ -51,7 +52,7 @@ export interface CoreHost {
 /** Connection tracking, where the datapath has it. */
 export interface Conntrack {
   /** Tracks the packet and writes the ct_* words of its key; may rewrite the packet (NAT). False: drop it. */
-  track(packet: Packet, key: Flow, action: DpCtAction, now: number): boolean;
+  track(packet: Packet, key: Flow, op: CtOp, now: number): boolean;
 }
 
 /** Rate limits. */
@@ -228,6 +229,7 @@ export class Core {
     key[W_CONJ_ID] = 0;
     key[W_ACTSET_OUTPUT] = 0;
     packet.packetType = flow[W_PACKET_TYPE];
+    if (flow[W_CT_STATE] !== 0) packet.connection = RECALLED;
     extractFlow(packet, key);
     this.#run(P.compile(actions), context);
   }
@@ -313,10 +315,11 @@ export class Core {
           }
           break;
         case P.OP_CT:
-          if (op.action.type === 'ct' && !this.#track(context, op.action)) return;
+          if (op.ct !== null && !this.#track(context, op.ct)) return;
           break;
         case P.OP_CT_CLEAR:
           clearConntrack(context.key);
+          context.packet.connection = ABSENT;
           break;
         case P.OP_DROP:
           this.#drop('explicit');
@@ -347,18 +350,18 @@ export class Core {
     if (!this.#host.upcall(packet, context.key, cookie)) this.counters.lost();
   }
 
-  #track(context: Context, action: DpCtAction): boolean {
+  #track(context: Context, op: CtOp): boolean {
     if (this.#conntrack === undefined) {
       this.#drop('conntrack-absent');
       return false;
     }
     this.#refresh(context);
     context.tainted = true;
-    if (!this.#conntrack.track(context.packet, context.key, action, this.#now)) {
+    if (!this.#conntrack.track(context.packet, context.key, op, this.#now)) {
       this.#drop('conntrack');
       return false;
     }
-    context.stale = action.nat !== null;
+    context.stale = op.nat !== null;
     return true;
   }
 
@@ -468,6 +471,7 @@ function copyPacket(from: Packet, to: Packet): void {
   to.gsoType = from.gsoType;
   to.gsoSize = from.gsoSize;
   to.cutLength = from.cutLength;
+  to.copyConnection(from);
 }
 
 /** Bytes of the longest frame that the packet becomes on a wire. */

@@ -2,6 +2,7 @@ import { WeftError } from '../../base/errors.ts';
 import type { Flow } from '../../flow/layout.ts';
 import { EventFd } from '../../sys/event-fd.ts';
 import { POLLERR, POLLHUP, POLLIN, POLLNVAL, PollSet } from '../../sys/poll.ts';
+import { ConnectionTracker } from '../conntrack/tracker.ts';
 import { Packet } from '../packet/packet.ts';
 import { DevicePort, openDevice } from '../ports/device.ts';
 import { type ForwardingPort, type Next, NOTHING, SKIPPED } from '../ports/source.ts';
@@ -73,6 +74,7 @@ export class Forwarder implements M.CommandHandler {
     this.#longestSpin = setup.spinMicroseconds / 1000;
     this.#tell = tell;
     this.#meters = new MeterBank(new MeterCounters(setup.meters));
+    const random = seeded(setup.seed);
     this.#core = new Core({
       host: {
         now: () => this.#now,
@@ -81,8 +83,9 @@ export class Forwarder implements M.CommandHandler {
       counters: this.#counters,
       maxFlows: setup.maxFlows,
       maxMasks: setup.maxMasks,
-      random: seeded(setup.seed),
+      random,
       meters: this.#meters,
+      conntrack: new ConnectionTracker({ random }),
     });
     this.#rebuildPolls();
   }

@@ -2,6 +2,7 @@ import type { Clock } from '../../base/clock.ts';
 import { WeftError } from '../../base/errors.ts';
 import type { Logger, ModuleLog } from '../../base/log.ts';
 import { type Flow, W_IN_PORT } from '../../flow/layout.ts';
+import { ConnectionTracker } from '../conntrack/tracker.ts';
 import { Packet } from '../packet/packet.ts';
 import { type DummyPort, wireBytes } from '../ports/dummy.ts';
 import type {
@@ -22,7 +23,7 @@ import type {
   Upcall,
   UserspaceCookie,
 } from '../types.ts';
-import { type Conntrack, Core, type OutputPort, offloadOf, packetOf } from './core.ts';
+import { Core, type OutputPort, offloadOf, packetOf } from './core.ts';
 import { Counters } from './counters.ts';
 import { DatapathMeters } from './meters.ts';
 import { LOCAL_PORT, PortNumbers } from './port-numbers.ts';
@@ -39,7 +40,8 @@ export interface InProcessOptions {
   /** Default 200,000 flows, 1,024 masks. */
   readonly maxFlows?: number;
   readonly maxMasks?: number;
-  readonly conntrack?: Conntrack;
+  /** Connections that are tracked at most; default 3,000,000. */
+  readonly maxConnections?: number;
 }
 
 /** A datapath with dummy ports in the calling thread: same calls, same result, every time. */
@@ -80,10 +82,11 @@ type Work =
 class InProcess implements InProcessDatapath {
   readonly type: string;
   readonly name: string;
-  readonly features: DatapathFeatures;
+  readonly features: DatapathFeatures = USERSPACE_FEATURES;
   readonly #clock: Clock;
   readonly #log: ModuleLog;
   readonly #core: Core;
+  readonly #tracker: ConnectionTracker;
   readonly #counters: Counters;
   readonly #ports = new PortNumbers<Dummy>(true);
   readonly #meters = new DatapathMeters();
@@ -98,7 +101,7 @@ class InProcess implements InProcessDatapath {
     const maxFlows = options.maxFlows ?? DEFAULT_MAX_FLOWS;
     this.type = options.type ?? 'dummy@ovs-dummy';
     this.name = options.name ?? 'ovs-dummy';
-    this.features = userspaceFeatures(options.conntrack !== undefined);
+    this.#tracker = new ConnectionTracker(options);
     this.#clock = options.clock;
     this.#log = options.log.module('dpif').limited(60, 5);
     this.#counters = new Counters(maxFlows);
@@ -111,7 +114,7 @@ class InProcess implements InProcessDatapath {
       maxFlows,
       maxMasks: options.maxMasks ?? DEFAULT_MAX_MASKS,
       random: options.random,
-      conntrack: options.conntrack,
+      conntrack: this.#tracker,
       meters: this.#meters.bank,
     });
     this.portAdd({ name: this.name, type: 'dummy-internal' }, LOCAL_PORT);
@@ -337,15 +340,13 @@ class Dummy implements DummyPort, OutputPort, DatapathPort {
   }
 }
 
-/** What the userspace datapath can do. */
-export function userspaceFeatures(ct: boolean): DatapathFeatures {
-  return {
-    maxVlanHeaders: 2,
-    maxMplsDepth: 3,
-    recirc: true,
-    ct,
-    clone: true,
-    sampleNesting: 10,
-    checkPktLen: true,
-  };
-}
+/** What the core can do, wherever it runs. */
+export const USERSPACE_FEATURES: DatapathFeatures = {
+  maxVlanHeaders: 2,
+  maxMplsDepth: 3,
+  recirc: true,
+  ct: true,
+  clone: true,
+  sampleNesting: 10,
+  checkPktLen: true,
+};

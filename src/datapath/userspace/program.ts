@@ -1,3 +1,4 @@
+import { type CtOp, prepareCt } from '../conntrack/action.ts';
 import type { DpAction } from '../types.ts';
 
 /** What an {@link Op} does; numbers, so that the interpreter's switch is a jump. */
@@ -28,6 +29,7 @@ export interface Op {
   readonly nested: Program | null;
   /** check_pkt_len: those for packets that are not. */
   readonly otherwise: Program | null;
+  readonly ct: CtOp | null;
 }
 
 /** A list of actions, ready to run. */
@@ -58,7 +60,14 @@ function resolve(action: DpAction): Op {
     number = 0,
     nested: Program | null = null,
     otherwise: Program | null = null,
-  ): Op => ({ code, action, number, nested, otherwise });
+  ): Op => ({
+    code,
+    action,
+    number,
+    nested,
+    otherwise,
+    ct: action.type === 'ct' ? prepareCt(action) : null,
+  });
   switch (action.type) {
     case 'output':
       return op(OP_OUTPUT, action.port);

@@ -23,7 +23,7 @@ import type {
 } from '../types.ts';
 import { Counters } from './counters.ts';
 import { monotonic } from './forwarder.ts';
-import { DEFAULT_MAX_FLOWS, DEFAULT_MAX_MASKS, userspaceFeatures } from './in-process.ts';
+import { DEFAULT_MAX_FLOWS, DEFAULT_MAX_MASKS, USERSPACE_FEATURES } from './in-process.ts';
 import { MegaflowTable } from './megaflow-table.ts';
 import * as M from './messages.ts';
 import { MeterBook } from './meters.ts';
@@ -76,7 +76,7 @@ export function createWorkerDatapath(options: WorkerOptions): Datapath {
 class WorkerDatapath implements Datapath {
   readonly type: string;
   readonly name: string;
-  readonly features: DatapathFeatures = userspaceFeatures(false);
+  readonly features: DatapathFeatures = USERSPACE_FEATURES;
   readonly #clock: Clock;
   readonly #log: ModuleLog;
   readonly #onFailure: ((error: Error) => void) | undefined;
