@@ -28,7 +28,7 @@ import { revisionRoutes } from './routes/revisions.ts';
 import { systemRoutes } from './routes/system.ts';
 import { tokenRoutes } from './routes/tokens.ts';
 import { transactionRoutes } from './routes/transactions.ts';
-import { Watches, watchRoutes } from './routes/watch.ts';
+import { Watches, type WatchLimits, watchRoutes } from './routes/watch.ts';
 import type { Services } from './services.ts';
 
 /** PEM texts. */
@@ -42,6 +42,7 @@ export interface ApiServerOptions extends Services {
   readonly tls?: () => TlsFiles;
   /** Bytes of a body, where a route has no limit of its own. */
   readonly bodyLimit?: number;
+  readonly watchLimits?: Partial<WatchLimits>;
 }
 
 export interface ListenOptions {
@@ -86,7 +87,7 @@ export class ApiServer {
     this.#log = options.log.module('api');
     this.#attempts = new Attempts(options.clock);
     const changes = new ChangeLog(options.model);
-    this.#watches = new Watches(options, changes);
+    this.#watches = new Watches(options, changes, options.watchLimits);
     this.#requests = this.metrics.counter('weft_api_requests_total', 'Requests answered');
     this.#seconds = this.metrics.histogram('weft_api_request_seconds', 'Time to answer a request');
     this.#failures = this.metrics.counter('weft_api_refused_tokens_total', 'Requests without a good token');

@@ -149,6 +149,10 @@ export class Tokens {
 
   async #forget(ids: readonly string[]): Promise<void> {
     await commitLatest(this.#options.store, () => ids.map((id) => ({ op: 'delete', key: PREFIX + id })));
+    this.#drop(ids);
+  }
+
+  #drop(ids: readonly string[]): void {
     for (const id of ids) this.#kept.delete(id);
     for (const listener of this.#listeners) listener();
   }
@@ -160,6 +164,8 @@ export class Tokens {
       .filter(({ info }) => gone.has(info.tenant ?? ''))
       .map(({ info }) => info.id);
     if (ids.length === 0) return;
+    // At once: the tenant may be made again with the same id, and is not theirs then.
+    this.#drop(ids);
     try {
       await this.#forget(ids);
     } catch (error) {

@@ -10,10 +10,16 @@ import { badRequest } from '../problem-details.ts';
 import type { Call, Route } from '../route.ts';
 import type { Services } from '../services.ts';
 
-const MAX_WATCHERS = 1000;
 const HEARTBEAT_MS = 15_000;
-/** What may wait for a slow reader; beyond it the connection ends, and the reader takes up where it was. */
-const MAX_WAITING_BYTES = 4 << 20;
+
+export interface WatchLimits {
+  /** Watches open at once. */
+  readonly watches: number;
+  /** Bytes that may wait for a slow reader; beyond them the connection ends, and the reader takes up where it was. */
+  readonly waiting: number;
+}
+
+const DEFAULT_LIMITS: WatchLimits = { watches: 1000, waiting: 4 << 20 };
 
 /** A revision that was given in the query or by a client that comes back; undefined: from now on. */
 function sinceOf({ query, headers }: Call): number | undefined {
@@ -44,10 +50,12 @@ function kindsOf(text: string | undefined): ReadonlySet<KindName> | undefined {
 export class Watches {
   readonly #services: Services;
   readonly #log: ChangeLog;
+  readonly #limits: WatchLimits;
   readonly #open = new Set<{ readonly check: () => void; readonly end: () => void }>();
 
-  constructor(services: Services, log: ChangeLog) {
+  constructor(services: Services, log: ChangeLog, limits: Partial<WatchLimits> = {}) {
     this.#services = services;
+    this.#limits = { ...DEFAULT_LIMITS, ...limits };
     this.#log = log;
     services.tokens.onRevoked(() => {
       for (const watch of [...this.#open]) watch.check();
@@ -65,8 +73,9 @@ export class Watches {
 
   /** Throws `too-many-watchers`. */
   reserve(): void {
-    if (this.#open.size < MAX_WATCHERS) return;
-    throw new WeftError('too-many-watchers', `${MAX_WATCHERS} watches are open`, {
+    const { watches } = this.#limits;
+    if (this.#open.size < watches) return;
+    throw new WeftError('too-many-watchers', `${watches} watches are open`, {
       remedy: 'end some, then try again',
     });
   }
@@ -91,7 +100,7 @@ export class Watches {
     const watch = { check, end };
     const write = (text: string): void => {
       response.write(text);
-      if (response.writableLength > MAX_WAITING_BYTES) {
+      if (response.writableLength > this.#limits.waiting) {
         end();
         response.destroy();
       }
