@@ -208,6 +208,26 @@ test('a write waits for the hosts on request, and a revision can be asked for', 
   assert.equal(other.body.code, 'no-such-revision');
 });
 
+test('a read waits until the object is realized, or the time is over', async () => {
+  const { ask, create, network, clock } = await makeApi();
+  const url = `/v1/tenants/${await create('tenant', { name: 'red' })}`;
+  network.realized = false;
+  const late = ask('GET', `${url}?wait=realized&timeout=1`);
+  const done = ask('GET', `${url}?wait=realized&timeout=2`);
+  const move = async (ms: number): Promise<void> => {
+    for (let at = 0; at < ms; at += 50) {
+      await new Promise(setImmediate);
+      clock.move(50);
+    }
+  };
+  await move(1200);
+  assert.equal((await late).body.realized, false);
+  network.realized = true;
+  await move(300);
+  assert.equal((await done).body.realized, true);
+  assert.equal((await ask('GET', `${url}?wait=applied`)).status, 400);
+});
+
 test('a delete is refused while others refer, unless it cascades', async () => {
   const api = await makeApi();
   const { ids } = await makeTenant(api, 'red');

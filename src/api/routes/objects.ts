@@ -7,7 +7,7 @@ import { badRequest } from '../problem-details.ts';
 import { patchSchema, sentObject, sentSchema, shown, shownSchema } from '../representation.ts';
 import type { Call, Parameter, Reply, Route } from '../route.ts';
 import type { Services } from '../services.ts';
-import { settle, WAIT_PARAMETERS, waitOf } from '../waiting.ts';
+import { REALIZED_PARAMETERS, settle, until, WAIT_PARAMETERS, waitOf } from '../waiting.ts';
 
 const FIELDS: Parameter = {
   name: 'fields',
@@ -144,11 +144,14 @@ function routesOf(kind: KindName, services: Services): Route[] {
       summary: `Show a ${title}`,
       tag: plural,
       access: 'any',
-      query: [FIELDS],
+      query: [FIELDS, ...REALIZED_PARAMETERS],
       answers: { 200: one },
-      run: ({ params, principal, query }) => {
+      async run({ params, principal, query }): Promise<Reply> {
         const fields = fieldsOf(kind, query.fields);
-        const stored = model.get(kind, params.id, principal);
+        const wait = waitOf(query, 'realized');
+        const find = (): Stored => model.get(kind, params.id, principal);
+        if (wait !== undefined) await until(services.clock, wait, () => realization.of(find()).realized);
+        const stored = find();
         const { status, body, headers } = reply(200, stored, model.revision);
         return { status, headers, body: pick(body as Record<string, unknown>, fields) };
       },
