@@ -37,6 +37,7 @@ function randomAction(r: Random, o: ActionOptions): string {
   if (hasPorts(kind)) makers.push(ports, ports);
   if (kind === 'tcp' || kind === 'tcp6') makers.push([() => 'fin_timeout(idle_timeout=10,hard_timeout=20)']);
   if (kind === 'arp') makers.push(arp, arp);
+  if (kind === 'nd') makers.push(nd, nd);
   if (kind === 'mpls') makers.push(mpls, mpls);
   if (r.oneIn(4)) makers.push(rare, rare, rare);
   if (o.depth > 0) makers.push([nested]);
@@ -163,6 +164,14 @@ const arp: Maker[] = [
   (r) => `set_field:${r.pick(MACS)}->${r.pick(['arp_sha', 'arp_tha'])}`,
   () => 'move:NXM_NX_ARP_SHA[]->NXM_NX_ARP_THA[]',
   () => 'move:NXM_OF_ARP_SPA[]->NXM_OF_ARP_TPA[]',
+];
+
+/** An answer made of a question is the second of these. */
+const nd: Maker[] = [
+  (r) => `set_field:${r.pick(IP6S)}->nd_target`,
+  (r) =>
+    `set_field:136->icmpv6_type,set_field:2->nd_options_type,set_field:${r.pick([0, 0x60000000])}->nd_reserved,set_field:${r.pick(MACS)}->nd_tll`,
+  (r) => `set_field:${r.pick(MACS)}->nd_sll`,
 ];
 
 const mpls: Maker[] = [

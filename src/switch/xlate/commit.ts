@@ -5,10 +5,12 @@ import {
   PT_ETH,
   W_ARP_HA,
   W_ETH,
+  W_IGMP_GROUP,
   W_IPV6_DST,
   W_IPV6_LABEL,
   W_IPV6_SRC,
   W_MPLS,
+  W_ND_OPTIONS,
   W_ND_TARGET,
   W_NW,
   W_NW_DST,
@@ -70,6 +72,11 @@ const ARP_FIELDS: readonly HeaderField[] = [
   whole(W_NW_DST, 1),
   [[W_NW, 0x000000ff]],
   ...MAC_PAIR,
+];
+/** The type of the first option decides which of the addresses behind it there is: it is set before them. */
+const ND_EXTENSION_FIELDS: readonly HeaderField[] = [
+  [[W_IGMP_GROUP, 0xffffffff]],
+  [[W_ND_OPTIONS, 0xff000000]],
 ];
 const ND_FIELDS: readonly HeaderField[] = [whole(W_ND_TARGET, 4), ...MAC_PAIR];
 const PORT_FIELDS: readonly HeaderField[] = [[[W_TP, 0xffff0000]], [[W_TP, 0x0000ffff]]];
@@ -247,7 +254,10 @@ function commitNetwork(flow: Flow, base: Flow, wc: Flow, actions: DpAction[]): b
       break;
     case b.ETH_TYPE_IPV6:
       commitGroup('ipv6', IPV6_FIELDS, flow, base, wc, actions);
-      if (isNd(flow) && commitGroup('nd', ND_FIELDS, flow, base, wc, actions)) slow = true;
+      if (isNd(flow)) {
+        if (commitGroup('nd_ext', ND_EXTENSION_FIELDS, flow, base, wc, actions)) slow = true;
+        if (commitGroup('nd', ND_FIELDS, flow, base, wc, actions)) slow = true;
+      }
       break;
     case b.ETH_TYPE_ARP:
       if (commitGroup('arp', ARP_FIELDS, flow, base, wc, actions)) slow = true;
