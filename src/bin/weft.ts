@@ -10,6 +10,11 @@ const COMMANDS: readonly CommandEntry[] = [
     load: () => import('./weft-switch/command.ts'),
   },
   {
+    name: 'agent',
+    summary: 'keep the switch of this host as a controller says',
+    load: () => import('./weft-agent/command.ts'),
+  },
+  {
     name: 'lab',
     summary: 'build hosts and networks on this machine, and prove what they do',
     load: () => import('./weft-lab/command.ts'),

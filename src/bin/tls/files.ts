@@ -16,6 +16,8 @@ export interface TlsNames {
   readonly peerCaCert: string | undefined;
   readonly protocols: string | undefined;
   readonly ciphers: string | undefined;
+  /** As a client without a certificate of its own: who it is, it says otherwise. */
+  readonly anonymous?: boolean;
 }
 
 export const NO_TLS: TlsNames = {
@@ -69,6 +71,13 @@ export function tlsOptions(
   side: 'client' | 'server',
 ): SecureContextOptions & TLSSocketOptions {
   const verify = names.caCert !== 'none' && !(side === 'client' && awaitedAuthority(names) !== undefined);
+  if (
+    side === 'client' &&
+    names.anonymous === true &&
+    names.certificate === undefined &&
+    names.privateKey === undefined
+  )
+    return { ca: verify ? file('ca cert', names.caCert) : undefined, rejectUnauthorized: verify };
   const certificate = file('certificate', names.certificate);
   const versions = VERSIONS.filter((v) => names.protocols?.split(/[ ,]+/).includes(v));
   return {

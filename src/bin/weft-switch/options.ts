@@ -1,4 +1,5 @@
 import type { OptionSpec } from '../daemon/options.ts';
+import { AGENT_OPTIONS } from '../weft-agent/options.ts';
 
 /** The options of `weft switch` beside those of every daemon. */
 export const COMBINED_OPTIONS: readonly OptionSpec[] = [
@@ -16,4 +17,5 @@ export const COMBINED_OPTIONS: readonly OptionSpec[] = [
   },
   { name: 'enable-dummy', value: 'optional', valueName: 'ARG', help: 'offer dummy datapaths and devices' },
   { name: 'disable-system', value: 'none', help: 'leave the devices of the host alone' },
+  ...AGENT_OPTIONS,
 ];

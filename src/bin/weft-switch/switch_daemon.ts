@@ -16,7 +16,10 @@ import { STOCK_MODULES } from '../daemon/stock-modules.ts';
 import { type Commands, UnixctlServer } from '../daemon/unixctl.ts';
 import { DiskFile } from '../ovsdb/file.ts';
 import { SERVER_OPTIONS, type ServerDaemon, startServer } from '../ovsdb/server_daemon.ts';
+import { SocketTransports } from '../ovsdb/socket.ts';
 import { startSwitch, VERSION } from '../vswitchd/vswitch_daemon.ts';
+import { agentTls } from '../weft-agent/options.ts';
+import { startAgent } from '../weft-agent/start.ts';
 import { COMBINED_OPTIONS } from './options.ts';
 import { DaemonPart } from './part.ts';
 
@@ -108,6 +111,11 @@ async function start(daemon: Daemon): Promise<void> {
     // Ctrl-C.
     daemon.has('detach') ? undefined : 'SIGINT',
   );
+  if (daemon.has('controller'))
+    await startAgent(daemon, {
+      database: directConnector((channel) => void main.server.accept(channel, { name: 'the agent' })),
+      transports: new SocketTransports(dirs.run, daemon.log.module('socket_util'), () => agentTls(daemon)),
+    });
   log.info(`ready: database ${path}, at unix:${socket}`);
   const tools = dirs.run === '/var/run/openvswitch' ? '' : `OVS_RUNDIR=${dirs.run} `;
   log.info(`try: ${tools}ovs-vsctl show`);
@@ -128,7 +136,9 @@ datapath_type=netdev do; the log says which, and so does "ovs-appctl weft/forwar
 Runs until a signal; --detach puts it into the background. After SIGTERM the kernel goes on forwarding what it knows, and
 the next start takes over. Ctrl-C in the foreground, and "ovs-appctl exit --cleanup", take along what the switch has
 made in the kernel: devices, programs, and what is pinned.
+
+With --controller the switch has its agent in it: see "weft agent --help".
 `,
-  modules: STOCK_MODULES,
+  modules: [...STOCK_MODULES, 'agent'],
   start,
 };

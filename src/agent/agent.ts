@@ -1,0 +1,410 @@
+/**
+ * The agent of one host: keeps its switch as its controller says. Everything goes through one loop: what came
+ * (an update, a VIF, a restarted switch) is computed into flows, and applied as one bundle; then the next.
+ *
+ * Nothing is touched before the agent knows something: a switch that forwards goes on as it did until the controller, or
+ * the state saved from before, says what it should do.
+ */
+import type { Clock, Timer } from '../base/clock.ts';
+import { WeftError } from '../base/errors.ts';
+import type { Logger, ModuleLog } from '../base/log.ts';
+import { COMMON_FLOWS } from '../logical/common-flows.ts';
+import { compileCommonFlow } from '../logical/compile.ts';
+import { INTEGRATION_BRIDGE, REGISTERS, TABLES } from '../logical/layout.ts';
+import type { Hello, Update } from '../logical/protocol.ts';
+import type { PortRate, TunnelTo } from '../logical/universal.ts';
+import type { Program } from '../nlog/index.ts';
+import type { Client, Connector, OpenVSwitchSchema } from '../ovsdb/index.ts';
+import { BridgeKeeper, type LocalVif } from './host/bridge-keeper.ts';
+import { type HostChange, Physical, type PhysicalChange } from './physical.ts';
+import { ControllerSession } from './session/controller-session.ts';
+import { RowStore } from './session/rows.ts';
+import type { AgentState, StateStore } from './session/state.ts';
+import type { SwitchStream } from './switch/channel.ts';
+import { Origins } from './switch/origins.ts';
+import { SwitchLink } from './switch/switch-link.ts';
+import { WantedFlows } from './switch/wanted-flows.ts';
+
+export interface AgentOptions {
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** {@link import('./physical-program.ts').loadPhysicalProgram} */
+  readonly program: Program;
+  /** Of {@link import('./host/bridge-keeper.ts').KEEPER_TABLES}; the agent starts and closes it. */
+  readonly database: Client<OpenVSwitchSchema>;
+  /** Connects to the bridge's management socket. */
+  readonly connectSwitch: () => Promise<SwitchStream>;
+  readonly controller: Connector;
+  readonly token: string;
+  readonly bridge?: string;
+  /** Of a bridge that has to be made. */
+  readonly datapathType?: string;
+  readonly encapIp?: string;
+  /** The name of a host that has none: external_ids:system-id of its database. */
+  readonly newSystemId: () => string;
+  /** Gives way to other work. */
+  readonly pause: () => Promise<void>;
+  /** Keeps what the controller said over a restart. */
+  readonly state?: StateStore;
+}
+
+interface PendingUpdate {
+  /** Whether the controller waits to hear of it. */
+  readonly asked: boolean;
+  readonly update: Update;
+  readonly epoch: string;
+  readonly arrived: number;
+}
+
+/** How long the switch may take to make tunnel ports before the flows go in without them. */
+const TUNNEL_PATIENCE_MS = 5000;
+/** What the switch refused is tried again after so long, unless something happens before. */
+const RETRY_MS = 10_000;
+/** Updates that may wait; the controller sends far fewer at once. */
+const MAX_PENDING = 1024;
+
+export class Agent {
+  readonly #options: AgentOptions;
+  readonly #log: ModuleLog;
+  readonly #rows = new RowStore();
+  readonly #physical: Physical;
+  readonly #wanted = new WantedFlows();
+  readonly #origins = new Origins();
+  readonly #meters = new Map<number, PortRate>();
+  readonly #refused = new Map<string, WeftError>();
+  readonly #tunnels = new Map<string, TunnelTo>();
+  readonly #keeper: BridgeKeeper;
+  readonly #link: SwitchLink;
+  readonly #session: ControllerSession;
+  #systemId: string | undefined;
+  #saved: AgentState | undefined;
+  /** Whether there are rows to go by. */
+  #known = false;
+  #commonIn = false;
+  #holds: Hello['holds'];
+  #epoch = '';
+  #pending: PendingUpdate[] = [];
+  #freshZones = new Set<number>();
+  /** The switch was (re)connected: compare everything. */
+  #compareAll = false;
+  #dirty = false;
+  #running = false;
+  #closed = false;
+  #vifs: readonly LocalVif[] = [];
+  #toldVifs = '';
+  #retry: Timer | undefined;
+  #wake: (() => void) | undefined;
+
+  constructor(options: AgentOptions) {
+    const { clock, log, pause } = options;
+    this.#options = options;
+    this.#log = log.module('agent');
+    this.#physical = new Physical({ program: options.program });
+    this.#keeper = new BridgeKeeper({
+      client: options.database,
+      clock,
+      log: this.#log,
+      bridge: options.bridge ?? INTEGRATION_BRIDGE,
+      datapathType: options.datapathType ?? '',
+      encapIp: options.encapIp,
+      newSystemId: options.newSystemId,
+      onChange: () => this.#databaseChanged(),
+    });
+    this.#link = new SwitchLink({
+      connect: options.connectSwitch,
+      clock,
+      log: this.#log,
+      pause,
+      origins: this.#origins,
+      onReady: () => this.#switchReady(),
+      onPacketIn: () => {},
+      onDown: () => this.#wakeUp(),
+    });
+    this.#session = new ControllerSession({
+      connector: options.controller,
+      clock,
+      log: this.#log,
+      hello: () => this.#hello(),
+      onWelcome: (epoch) => this.#onWelcome(epoch),
+      onUpdate: (update) => this.#onUpdate(update),
+      onClose: () => {
+        // What was not applied is sent again, or its difference to what was.
+        this.#pending = this.#pending.filter((p) => !p.asked);
+      },
+      onRequest: () => Promise.reject(new WeftError('bad-request', 'not known')),
+    });
+  }
+
+  async start(): Promise<void> {
+    const { database, state } = this.#options;
+    this.#saved = await state?.load();
+    database.start();
+    await database.synced();
+    if (this.#closed) return;
+    this.#keeper.start();
+    this.#link.start();
+    this.#databaseChanged();
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#retry?.cancel();
+    this.#session.close();
+    this.#link.close();
+    this.#keeper.close();
+    this.#wakeUp();
+    this.#options.database.close();
+  }
+
+  // --- What comes ---------------------------------------------------------------------------------------
+
+  #hello(): Omit<Hello, 'version'> | undefined {
+    if (this.#systemId === undefined) return undefined;
+    const { token } = this.#options;
+    return {
+      systemId: this.#systemId,
+      token,
+      ...(this.#holds === undefined ? {} : { holds: this.#holds }),
+    };
+  }
+
+  #onWelcome(epoch: string): void {
+    this.#log.info(`controller: connected, epoch ${epoch}`);
+    this.#epoch = epoch;
+    this.#toldVifs = '';
+    this.#tellVifs();
+  }
+
+  #onUpdate(update: Update): void {
+    if (this.#pending.length >= MAX_PENDING)
+      throw new WeftError('bad-controller-message', `more than ${MAX_PENDING} updates under way`);
+    this.#pending.push({ asked: true, update, epoch: this.#epoch, arrived: this.#options.clock.now() });
+    this.#kick();
+  }
+
+  #databaseChanged(): void {
+    if (this.#closed) return;
+    if (this.#systemId === undefined) this.#begin(this.#keeper.systemId);
+    this.#vifs = this.#keeper.vifs();
+    this.#tellVifs();
+    this.#dirty = true;
+    this.#wakeUp();
+    this.#kick();
+  }
+
+  /** Who we are is known. */
+  #begin(systemId: string | undefined): void {
+    if (systemId === undefined) return;
+    this.#systemId = systemId;
+    if (this.#link.ready) this.#adoptZones();
+    if (this.#saved?.systemId === systemId) this.#restore(this.#saved);
+    this.#saved = undefined;
+    this.#session.start();
+  }
+
+  #tellVifs(): void {
+    if (!this.#session.established) return;
+    const vifs = this.#vifs.map(({ ofport: _, ...report }) => report);
+    const text = JSON.stringify(vifs);
+    if (text === this.#toldVifs) return;
+    this.#toldVifs = text;
+    this.#session.notify('locations', { vifs });
+  }
+
+  #switchReady(): void {
+    this.#compareAll = true;
+    this.#dirty = true;
+    this.#adoptZones();
+    this.#kick();
+  }
+
+  /** Ports keep the zones that they had before the agent was started anew, and with them their connections. */
+  #adoptZones(): void {
+    if (this.#systemId === undefined) return;
+    const key = new RegExp(
+      `^table=${TABLES.localOutput},priority=100,${REGISTERS.outPort}=(0x[0-9a-f]+|\\d+)$`,
+    );
+    const zone = new RegExp(`set_field:(0x[0-9a-f]+|\\d+)->${REGISTERS.zone}(?:,|$)`);
+    for (const [text, { actions }] of this.#link.installed) {
+      const port = key.exec(text)?.[1];
+      const number = zone.exec(actions)?.[1];
+      if (port !== undefined && number !== undefined)
+        this.#physical.adoptZone(this.#systemId, Number(port), Number(number));
+    }
+  }
+
+  #restore(saved: AgentState): void {
+    this.#holds = { epoch: saved.epoch, revision: saved.revision };
+    this.#epoch = saved.epoch;
+    this.#pending.push({
+      asked: false,
+      update: { revision: saved.revision, reset: true, insert: saved.rows, delete: {} },
+      epoch: saved.epoch,
+      arrived: this.#options.clock.now(),
+    });
+  }
+
+  // --- The loop -----------------------------------------------------------------------------------------
+
+  #kick(): void {
+    if (this.#running || this.#closed) return;
+    this.#running = true;
+    void this.#run().finally(() => {
+      this.#running = false;
+    });
+  }
+
+  async #run(): Promise<void> {
+    // Nothing is computed before the switch was read: ports keep their zones.
+    while (!this.#closed && this.#link.ready && this.#systemId !== undefined) {
+      const pending = this.#pending.shift();
+      if (pending === undefined && !this.#dirty) return;
+      if (pending === undefined && !this.#known) {
+        this.#dirty = false;
+        return;
+      }
+      await this.#turn(pending);
+    }
+  }
+
+  async #turn(pending: PendingUpdate | undefined): Promise<void> {
+    this.#dirty = false;
+    const { clock } = this.#options;
+    let failure: WeftError | undefined;
+    try {
+      if (pending !== undefined) this.#take(pending);
+      await this.#tunnelPorts();
+      await this.#apply();
+      failure = this.#brokenTunnel();
+    } catch (error) {
+      if (!(error instanceof WeftError)) throw error;
+      failure = error;
+      // Without its switch an update is not refused: it waits.
+      if (!this.#link.ready && pending !== undefined) {
+        this.#pending.unshift(pending);
+        return;
+      }
+      this.#retryLater();
+    }
+    if (failure !== undefined) this.#log.err(`cannot apply: ${failure.message}`);
+    if (pending === undefined || !pending.asked) return;
+    const { revision } = pending.update;
+    if (failure === undefined)
+      this.#session.notify('applied', { revision, elapsed: clock.now() - pending.arrived });
+    else this.#session.notify('failed', { revision, code: failure.code, message: failure.message });
+    this.#save();
+  }
+
+  #take({ update, epoch }: PendingUpdate): void {
+    const change = this.#rows.apply(update);
+    this.#known = true;
+    this.#holds = { epoch, revision: update.revision };
+    this.#compute(change);
+  }
+
+  #compute(change: HostChange): void {
+    if (!this.#commonIn) {
+      this.#commonIn = true;
+      for (const flow of COMMON_FLOWS) this.#wanted.insert({ ...compileCommonFlow(flow), origin: undefined });
+    }
+    const vifs = new Map<string, number>();
+    for (const { vif, active, ofport } of this.#vifs)
+      if (active && ofport > 0 && !vifs.has(vif)) vifs.set(vif, ofport);
+    const result = this.#physical.update(this.#systemId ?? '', {
+      ...change,
+      vifs,
+      tunnels: this.#keeper.tunnels(),
+    });
+    this.#merge(result);
+  }
+
+  #merge({ flows, meters, tunnels, refused, freshZones }: PhysicalChange): void {
+    this.#wanted.apply(flows);
+    for (const meter of meters.deleted) this.#meters.delete(meter.port);
+    for (const meter of meters.inserted) this.#meters.set(meter.port, meter);
+    for (const tunnel of tunnels.deleted) this.#tunnels.delete(JSON.stringify(tunnel));
+    for (const tunnel of tunnels.inserted) this.#tunnels.set(JSON.stringify(tunnel), tunnel);
+    for (const { row } of refused.deleted) this.#refused.delete(JSON.stringify(row));
+    for (const { row, error } of refused.inserted) this.#refused.set(JSON.stringify(row), error);
+    for (const zone of freshZones) this.#freshZones.add(zone);
+  }
+
+  /** Has the switch make the tunnel ports that are missing, and waits for it, for a while. */
+  async #tunnelPorts(): Promise<void> {
+    const { clock } = this.#options;
+    this.#keeper.want([...this.#tunnels.values()]);
+    const end = clock.now() + TUNNEL_PATIENCE_MS;
+    while (!this.#keeper.settled && clock.now() < end && !this.#closed && this.#link.ready) {
+      await new Promise<void>((resolve) => {
+        const timer = clock.after(end - clock.now(), resolve);
+        this.#wake = () => {
+          timer.cancel();
+          resolve();
+        };
+      });
+    }
+    this.#compute({});
+  }
+
+  async #apply(): Promise<void> {
+    const [refused] = this.#refused.values();
+    if (refused !== undefined) throw refused;
+    const [bad] = this.#wanted.bad;
+    if (bad !== undefined) throw bad;
+    const touched = this.#wanted.takeTouched();
+    const keys = this.#compareAll
+      ? new Set([...this.#wanted.keys(), ...this.#link.installed.keys()])
+      : touched;
+    this.#compareAll = false;
+    try {
+      this.#link.flushZones(this.#freshZones);
+      this.#freshZones.clear();
+      await this.#link.apply(this.#wanted, keys, this.#meters);
+    } catch (error) {
+      this.#wanted.giveBack(keys);
+      throw error;
+    }
+    this.#keeper.prune();
+    this.#keeper.markInstalled(this.#installedVifs());
+  }
+
+  #installedVifs(): Set<string> {
+    const placed = new Set<string>();
+    for (const { node, vif } of this.#rows.table('placement')) if (node === this.#systemId) placed.add(vif);
+    return new Set(
+      this.#vifs.filter((v) => v.active && v.ofport > 0 && placed.has(v.vif)).map((v) => v.name),
+    );
+  }
+
+  #brokenTunnel(): WeftError | undefined {
+    const [broken] = this.#keeper.brokenTunnels();
+    if (broken === undefined) return undefined;
+    const { encapsulation, node, address } = broken.tunnel;
+    return new WeftError(
+      'tunnel-refused',
+      `the switch cannot make the ${encapsulation} tunnel to ${node} at ${address}: ${broken.error}`,
+    );
+  }
+
+  #retryLater(): void {
+    this.#retry?.cancel();
+    this.#retry = this.#options.clock.after(RETRY_MS, () => {
+      this.#dirty = true;
+      this.#kick();
+    });
+  }
+
+  #wakeUp(): void {
+    const wake = this.#wake;
+    this.#wake = undefined;
+    wake?.();
+  }
+
+  #save(): void {
+    const { state } = this.#options;
+    if (state === undefined || this.#holds === undefined || this.#systemId === undefined) return;
+    const systemId = this.#systemId;
+    const { epoch, revision } = this.#holds;
+    state.save(() => ({ systemId, epoch, revision, rows: this.#rows.all() }));
+  }
+}
