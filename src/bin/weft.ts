@@ -15,6 +15,11 @@ const COMMANDS: readonly CommandEntry[] = [
     load: () => import('./weft-agent/command.ts'),
   },
   {
+    name: 'controller',
+    summary: "run the network hypervisor: tenants' networks over many hosts",
+    load: () => import('./weft-controller/command.ts'),
+  },
+  {
     name: 'lab',
     summary: 'build hosts and networks on this machine, and prove what they do',
     load: () => import('./weft-lab/command.ts'),

@@ -78,9 +78,9 @@ class SocketStream implements ByteStream {
 }
 
 /** Wraps a connected socket. `gated`: read no more requests while replies pile up. */
-export function socketChannel(socket: Socket, gated: boolean): RpcChannel {
+export function socketChannel(socket: Socket, gated: boolean, maxMessageBytes?: number): RpcChannel {
   socket.setNoDelay(true);
-  return new StreamChannel(new SocketStream(socket, gated));
+  return new StreamChannel(new SocketStream(socket, gated), maxMessageBytes);
 }
 
 interface TcpAddress {
@@ -127,14 +127,23 @@ export class SocketTransports implements Transports {
   readonly #runDir: string;
   readonly #log: ModuleLog;
   readonly #tls: TlsEndpoint;
+  readonly #maxMessageBytes: number | undefined;
   /** Every client on a unix socket gets a number, for the log. */
   #unixClients = 0;
 
   /**
    * @param log told of listening sockets
    * @param tlsLog told of handshakes
+   * @param maxMessageBytes who sends a larger message to a listener is cut off
    */
-  constructor(runDir: string, log: ModuleLog, tls: () => TlsNames = () => NO_TLS, tlsLog: ModuleLog = log) {
+  constructor(
+    runDir: string,
+    log: ModuleLog,
+    tls: () => TlsNames = () => NO_TLS,
+    tlsLog: ModuleLog = log,
+    maxMessageBytes?: number,
+  ) {
+    this.#maxMessageBytes = maxMessageBytes;
     this.#runDir = runDir;
     this.#log = log;
     this.#tls = new TlsEndpoint(tls, tlsLog);
@@ -188,7 +197,7 @@ export class SocketTransports implements Transports {
     const path = unix ? this.#path(rest) : '';
     const server = await this.#server(method, (socket) => {
       const peer = unix ? `unix#${this.#unixClients++}` : peerName(method === 'pssl' ? 'ssl' : 'tcp', socket);
-      onChannel(socketChannel(socket, true), peer, commonName(socket));
+      onChannel(socketChannel(socket, true, this.#maxMessageBytes), peer, commonName(socket));
     });
     return new Promise((resolve, reject) => {
       server.once('error', (error) => reject(new Error(reasonOf(error), { cause: error })));

@@ -163,6 +163,18 @@ export class Network implements SessionOwner {
     return this.#deliveries.values();
   }
 
+  /** systemIds of all transport nodes. */
+  nodes(): Iterable<string> {
+    return this.#nodes.keys();
+  }
+
+  /** Agents that are connected. */
+  get connected(): number {
+    let n = 0;
+    for (const { session } of this.#deliveries.values()) if (session !== undefined) n++;
+    return n;
+  }
+
   /** The transport node with the systemId. */
   nodeObject(systemId: string): string | undefined {
     return this.#nodes.get(systemId);
@@ -171,6 +183,11 @@ export class Network implements SessionOwner {
   /** The port that the VIF is attached to. */
   portOfVif(vif: string): string | undefined {
     return this.#ports.get(vif);
+  }
+
+  /** The last revision that there is, also of what does not concern the network. */
+  get revision(): number {
+    return Math.max(this.revisions.latest, this.#options.source.revision);
   }
 
   /** Why the rules could not take the configuration over, if so. */

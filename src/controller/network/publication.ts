@@ -135,7 +135,10 @@ export class Publication {
   readonly #placements = new GroupedRows<number, Placement>(PLACEMENT);
   readonly #tunnels = new GroupedRows<string, TunnelTo>(TUNNEL);
   readonly #rates = new GroupedRows<string, PortRate>(RATE);
-  readonly #needs = new Map<string, Set<number>>();
+  /** Of each node the datapaths that it needs, each with the state since which. */
+  readonly #needs = new Map<string, Map<number, number>>();
+  /** The state in which a port came to its place. */
+  readonly #placed = new Map<number, number>();
   readonly #users = new Map<number, Set<string>>();
   /** The last step that changed anything for a node. */
   readonly #concerned = new Map<string, number>();
@@ -162,8 +165,13 @@ export class Publication {
     const tunnels = gather(changes, 'tunnel', (r) => r[0] as string, tunnelOf);
     const rates = gather(changes, 'rate', (r) => r[3] as string, rateOf);
     const nodes = new Set<string>([...needs.keys(), ...tunnels.keys(), ...rates.keys()]);
+    const next = this.state + 1;
     // Who ceases to need a datapath is in `needs`.
-    this.#applyNeeds(needs);
+    this.#applyNeeds(needs, next);
+    for (const { inserted, deleted } of placements.values()) {
+      for (const { port } of deleted) this.#placed.delete(port);
+      for (const { port } of inserted) this.#placed.set(port, next);
+    }
     for (const datapath of [...flows.keys(), ...placements.keys()])
       for (const node of this.usersOf(datapath)) nodes.add(node);
     this.#flows.apply(flows);
@@ -174,7 +182,7 @@ export class Publication {
       .flatMap((m) => [...m.values()])
       .reduce((sum, c) => sum + c.inserted.length + c.deleted.length, 0);
     if (size === 0) return undefined;
-    this.state++;
+    this.state = next;
     const step: Step = { state: this.state, flows, placements, needs, tunnels, rates, nodes, size };
     for (const node of nodes) this.#concerned.set(node, this.state);
     this.#keep(step);
@@ -182,8 +190,18 @@ export class Publication {
   }
 
   /** Datapaths that a node needs. */
-  needsOf(node: string): ReadonlySet<number> {
-    return this.#needs.get(node) ?? new Set();
+  needsOf(node: string): ReadonlyMap<number, number> {
+    return this.#needs.get(node) ?? new Map();
+  }
+
+  /** The state since which a node needs a datapath; 0 if it does not. */
+  neededSince(node: string, datapath: number): number {
+    return this.#needs.get(node)?.get(datapath) ?? 0;
+  }
+
+  /** The state since which a port is where it is; 0 if it is nowhere. */
+  placedSince(port: number): number {
+    return this.#placed.get(port) ?? 0;
   }
 
   /** Nodes that need a datapath. */
@@ -205,7 +223,7 @@ export class Publication {
 
   /** Everything that a node is to have. */
   all(node: string): AgentRows {
-    const datapaths = [...this.needsOf(node)];
+    const datapaths = [...this.needsOf(node).keys()];
     return agentRows(
       datapaths.flatMap((d) => this.#flows.of(d)),
       datapaths.flatMap((d) => this.#placements.of(d)),
@@ -239,7 +257,7 @@ export class Publication {
     for (const step of steps)
       for (const map of [step.flows, step.placements])
         if (map.size > now.size) {
-          for (const d of now) if (map.has(d)) touched.add(d);
+          for (const d of now.keys()) if (map.has(d)) touched.add(d);
         } else for (const d of map.keys()) if (now.has(d)) touched.add(d);
     for (const d of touched) {
       if (come.has(d)) continue;
@@ -265,11 +283,11 @@ export class Publication {
     };
   }
 
-  #applyNeeds(needs: By<string, number>): void {
+  #applyNeeds(needs: By<string, number>, state: number): void {
     for (const [node, { inserted, deleted }] of needs) {
       let set = this.#needs.get(node);
       if (set === undefined) {
-        set = new Set();
+        set = new Map();
         this.#needs.set(node, set);
       }
       for (const d of deleted) {
@@ -279,7 +297,7 @@ export class Publication {
         if (users?.size === 0) this.#users.delete(d);
       }
       for (const d of inserted) {
-        set.add(d);
+        set.set(d, state);
         const users = this.#users.get(d);
         if (users === undefined) this.#users.set(d, new Set([node]));
         else users.add(node);

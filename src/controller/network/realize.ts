@@ -31,7 +31,7 @@ export class NetworkRealization implements RealizationSource {
   }
 
   of<K extends KindName>(object: Stored<K>): Realization {
-    const { objects, revisions, publication, fault } = this.#network;
+    const { objects, labels, revisions, publication, fault } = this.#network;
     if (fault !== undefined && object.revision >= fault.revision)
       return {
         realized: false,
@@ -44,10 +44,18 @@ export class NetworkRealization implements RealizationSource {
     const state = revisions.stateOf(object.revision);
     if (isKind(object, 'transport-node')) return this.#ofNode(object, state);
     const datapath = this.#datapathOf(object);
+    const placed =
+      isKind(object, 'logical-port') && labels.has(object.id)
+        ? publication.placedSince(labels.of(object.id))
+        : 0;
     const hosts =
       datapath === undefined
         ? []
-        : [...publication.usersOf(datapath)].sort().map((node) => this.#host(node, state, object.revision));
+        : [...publication.usersOf(datapath)].sort().map((node) => {
+            // A host that only now needs it, or must learn where the port is, has it when it has that.
+            const since = Math.max(state, placed, publication.neededSince(node, datapath));
+            return this.#host(node, since, object.revision);
+          });
     const missing = reasonOf(hosts);
     const reason =
       (objects.enabled(object.id) && isKind(object, 'logical-port') ? this.#unplaced(object) : undefined) ??
@@ -58,10 +66,10 @@ export class NetworkRealization implements RealizationSource {
   revision(revision: number): RevisionRealization {
     const { revisions, fault } = this.#network;
     const record = revisions.get(revision);
-    if (revision > revisions.latest || (fault !== undefined && revision >= fault.revision))
+    if (revision > this.#network.revision || (fault !== undefined && revision >= fault.revision))
       return { revision, realized: false, hosts: [] };
     if (record === undefined) {
-      // Too old to be remembered alone: who has what came later has it too.
+      // Too old to be remembered alone, or none of the network's (a token's): who has what was next to it has it.
       const state = revisions.stateOf(revision);
       const hosts = [...this.#network.deliveries()]
         .filter((d) => !d.has(state))
@@ -104,7 +112,8 @@ export class NetworkRealization implements RealizationSource {
     if (id === undefined) return undefined;
     const delivery = this.#network.delivery(systemId);
     let flows = 0;
-    for (const datapath of publication.needsOf(systemId)) flows += publication.flowsOf(datapath).length;
+    for (const datapath of publication.needsOf(systemId).keys())
+      flows += publication.flowsOf(datapath).length;
     return {
       node: systemId,
       connected: delivery?.session !== undefined,

@@ -18,6 +18,18 @@ export interface RevisionRecord {
   doneAt: number | undefined;
 }
 
+/** The first place where `late` holds, which from there on holds for all. */
+function firstFrom(records: readonly RevisionRecord[], late: (record: RevisionRecord) => boolean): number {
+  let low = 0;
+  let high = records.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (late(records[middle])) high = middle;
+    else low = middle + 1;
+  }
+  return low;
+}
+
 export class Revisions {
   readonly #records = new Map<number, RevisionRecord>();
   /** By node, oldest first. */
@@ -57,25 +69,23 @@ export class Revisions {
     return this.#records.get(revision);
   }
 
-  /** The published state that has a revision. What is older than memory goes by the oldest that is remembered. */
+  /**
+   * The published state that has a revision: that of the last one up to it which the network knows. What is older than
+   * memory goes by the oldest that is remembered.
+   */
   stateOf(revision: number): number {
     const record = this.#records.get(revision);
     if (record !== undefined) return record.state;
-    const oldest = this.#records.values().next().value;
-    return oldest?.state ?? 0;
+    const records = [...this.#records.values()];
+    const at = firstFrom(records, (r) => r.revision > revision);
+    return records[Math.max(0, at - 1)]?.state ?? 0;
   }
 
   /** The last revision whose state satisfies `has`, which is so for all before it; 0 if none does. */
   lastWith(has: (state: number) => boolean): number {
     const records = [...this.#records.values()];
-    let low = 0;
-    let high = records.length;
-    while (low < high) {
-      const middle = (low + high) >> 1;
-      if (has(records[middle].state)) low = middle + 1;
-      else high = middle;
-    }
-    return low === 0 ? 0 : records[low - 1].revision;
+    const at = firstFrom(records, (r) => !has(r.state));
+    return at === 0 ? 0 : records[at - 1].revision;
   }
 
   /** A host has everything up to a state. */
