@@ -14,6 +14,7 @@ import {
   portFrom16,
   setField,
   setTunMetadataPresent,
+  writeBits32,
 } from './field-access.ts';
 import { F } from './fields.ts';
 import type { Flow } from './layout.ts';
@@ -62,6 +63,14 @@ export class Match {
     match.mask.set(mask);
     for (let i = 0; i < L.FLOW_WORDS; i++) match.flow[i] = flow[i] & mask[i];
     return match;
+  }
+
+  /** Makes it a match on every packet again. */
+  reset(tun: TunnelMetadataMap | null): this {
+    this.flow.fill(0);
+    this.mask.fill(0);
+    this.tun = tun;
+    return this;
   }
 
   clone(): Match {
@@ -183,6 +192,11 @@ export class Match {
         this.#setBits(L.W_TP, 0, 0xffff, n & 0xff, 0xffff);
         break;
       default:
+        if (!field.special && field.bits <= 32) {
+          writeBits32(this.flow, field.offset, field.bits, n);
+          writeBits32(this.mask, field.offset, field.bits, 0xffffffff);
+          break;
+        }
         setField(this.flow, plainView(field), value);
         maskField(this.mask, field);
     }

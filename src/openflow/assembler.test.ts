@@ -80,7 +80,7 @@ describe('requests of several parts', () => {
     assert.deepEqual(assembler.expire(1899), []);
     const [dropped] = assembler.expire(1900);
     assert.equal(dropped.error.ofperr, 'OFPBRC_MULTIPART_REQUEST_TIMEOUT');
-    assert.equal(dropped.request, first);
+    assert.deepEqual(dropped.request, first);
     assert.equal(assembler.pending, 0);
   });
 

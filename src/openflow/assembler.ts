@@ -65,14 +65,15 @@ export class RequestAssembler {
       this.#partials.delete(xid);
       throw new OfError('OFPBRC_BAD_STAT', `a part of ${partial.raw.name} is a ${raw.name}`);
     }
-    const entry = partial ?? { raw, first: message, parts: [], size: 0, deadline: 0 };
+    const entry = partial ?? { raw, first: message.slice(), parts: [], size: 0, deadline: 0 };
     entry.size += message.length;
     if (entry.size > MAX_REQUEST) {
       this.#partials.delete(xid);
       throw new OfError('OFPBRC_MULTIPART_BUFFER_OVERFLOW', `request exceeds ${MAX_REQUEST} bytes`);
     }
     // Parts with nothing in them say nothing, and would only take room.
-    if (message.length > headersLength(raw, message[0])) entry.parts.push(message);
+    // A copy: the memory around a part is not to be kept with it.
+    if (message.length > headersLength(raw, message[0])) entry.parts.push(message.slice());
     entry.deadline = now + TIMEOUT_MS;
     if (more) {
       this.#partials.set(xid, entry);
@@ -109,7 +110,8 @@ export class RequestAssembler {
 
 /** The format of a message that can be a part of a request; null for all others. */
 function requestRaw(message: Uint8Array): RawMessage | null {
-  if (message[0] < OF13) return null;
+  // Cheaply for most: multipart requests of these versions are of type 18, or of a vendor's.
+  if (message[0] < OF13 || (message[1] !== 18 && message[1] !== 4)) return null;
   try {
     const raw = rawOf(message);
     return isMultipart(raw) && raw.kind.endsWith('_request') ? raw : null;

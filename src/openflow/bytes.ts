@@ -1,4 +1,5 @@
 import { ActionWriter } from './actions/wire.ts';
+import { be16, be32, be64, putBe32 } from './big-endian.ts';
 import { OfError, type OfErrorName } from './errors.ts';
 
 /**
@@ -9,12 +10,10 @@ export class Reader {
   readonly bytes: Uint8Array;
   readonly end: number;
   pos: number;
-  private readonly view: DataView;
   private readonly error: OfErrorName;
 
   constructor(bytes: Uint8Array, error: OfErrorName = 'OFPBRC_BAD_LEN', start = 0, end = bytes.length) {
     this.bytes = bytes;
-    this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     this.pos = start;
     this.end = end;
     this.error = error;
@@ -34,23 +33,25 @@ export class Reader {
   }
 
   u8(): number {
-    return this.view.getUint8(this.take(1));
+    return this.bytes[this.take(1)];
   }
 
   u16(): number {
-    return this.view.getUint16(this.take(2));
+    return be16(this.bytes, this.take(2));
   }
 
   u32(): number {
-    return this.view.getUint32(this.take(4));
+    return be32(this.bytes, this.take(4));
   }
 
   u64(): bigint {
-    return this.view.getBigUint64(this.take(8));
+    return be64(this.bytes, this.take(8));
   }
 
   /** An unsigned number of `n` bytes. */
   uint(n: number): bigint {
+    if (n === 4) return BigInt(this.u32());
+    if (n === 2) return BigInt(this.u16());
     let at = this.take(n);
     let value = 0n;
     const end = at + n;
@@ -107,13 +108,12 @@ const toUtf8 = new TextEncoder();
 /** Grows as big-endian values are appended. */
 export class Writer {
   private buffer: Uint8Array;
-  private view: DataView;
   private actionWriter: ActionWriter | null = null;
   length = 0;
 
-  constructor(capacity = 256) {
+  /** Up to 64 bytes need no memory outside the heap: most replies are that short. */
+  constructor(capacity = 64) {
     this.buffer = new Uint8Array(capacity);
-    this.view = new DataView(this.buffer.buffer);
   }
 
   /** Appends `n` zeros; returns where they start. */
@@ -124,7 +124,6 @@ export class Writer {
       const grown = new Uint8Array(Math.max(need, this.buffer.length * 2));
       grown.set(this.buffer.subarray(0, at));
       this.buffer = grown;
-      this.view = new DataView(grown.buffer);
     }
     this.length = need;
     return at;
@@ -132,22 +131,21 @@ export class Writer {
 
   u8(value: number): void {
     const at = this.zeros(1);
-    this.view.setUint8(at, value);
+    this.buffer[at] = value;
   }
 
   u16(value: number): void {
-    const at = this.zeros(2);
-    this.view.setUint16(at, value);
+    this.setU16(this.zeros(2), value);
   }
 
   u32(value: number): void {
-    const at = this.zeros(4);
-    this.view.setUint32(at, value);
+    this.setU32(this.zeros(4), value);
   }
 
   u64(value: bigint): void {
     const at = this.zeros(8);
-    this.view.setBigUint64(at, value);
+    this.setU32(at, Number((value >> 32n) & 0xffffffffn));
+    this.setU32(at + 4, Number(value & 0xffffffffn));
   }
 
   /** The low `n` bytes, at most 4, of a number of up to 32 bits. */
@@ -200,15 +198,16 @@ export class Writer {
   }
 
   setU8(at: number, value: number): void {
-    this.view.setUint8(at, value);
+    this.buffer[at] = value;
   }
 
   setU16(at: number, value: number): void {
-    this.view.setUint16(at, value);
+    this.buffer[at] = value >>> 8;
+    this.buffer[at + 1] = value;
   }
 
   setU32(at: number, value: number): void {
-    this.view.setUint32(at, value);
+    putBe32(this.buffer, at, value);
   }
 
   /** Forgets all after `length`. */

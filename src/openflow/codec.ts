@@ -2,6 +2,7 @@
  * OpenFlow messages to bytes and back, in all versions: the registry of all families of messages.
  */
 
+import { be16, be32 } from './big-endian.ts';
 import { Reader } from './bytes.ts';
 import { encodeErrorBody, OfError, type OfErrorName } from './errors.ts';
 import { type Codec, codec, type DecodeContext, head, kindOf, MessageWriter } from './family.ts';
@@ -124,8 +125,7 @@ export function decodeOrThrow(bytes: Uint8Array, options: CodecOptions = {}): Of
 function decode(bytes: Uint8Array, options: CodecOptions, nestable = true): OfMessage {
   const raw = rawOf(bytes);
   const version = bytes[0];
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const length = view.getUint16(2);
+  const length = be16(bytes, 2);
   if (length !== bytes.length) {
     throw new OfError(
       'OFPBRC_BAD_LEN',
@@ -141,11 +141,11 @@ function decode(bytes: Uint8Array, options: CodecOptions, nestable = true): OfMe
   const context: DecodeContext = {
     version: known,
     variant: raw.variant,
-    header: { version: version as OfVersion, xid: view.getUint32(4), variant: raw.variant },
+    header: { version: version as OfVersion, xid: be32(bytes, 4), variant: raw.variant },
     raw,
-    more: isMultipart(raw) && (view.getUint16(MULTIPART_FLAGS_OFFSET) & 1) !== 0,
+    more: isMultipart(raw) && (be16(bytes, MULTIPART_FLAGS_OFFSET) & 1) !== 0,
     options,
-    nested: (inner, kinds) => decodeNested(inner, kinds, options, nestable),
+    nested: (inner, kinds) => decodeNested(inner, kinds, { ...options, into: undefined }, nestable),
   };
   return codecOf(raw.kind).decode(new Reader(bytes, 'OFPBRC_BAD_LEN', headersLength(raw, version)), context);
 }

@@ -21,7 +21,10 @@ export class Framer {
     return this.held;
   }
 
-  /** Takes the stream's next bytes; returns the messages that they complete, each a copy of its own. */
+  /**
+   * Takes the stream's next bytes; returns the messages that they complete. Those that lie within `chunk` are views of its
+   * memory, which must not be written to while they are in use, and which stays as long as one of them is kept.
+   */
   push(chunk: Uint8Array): Uint8Array[] {
     const messages: Uint8Array[] = [];
     let at = 0;
@@ -29,8 +32,7 @@ export class Framer {
       if (this.held === 0 && chunk.length - at >= HEADER_LENGTH) {
         const length = this.lengthIn(chunk, at);
         if (length > 0 && at + length <= chunk.length) {
-          // Not slice(): a Buffer's would share its memory.
-          messages.push(new Uint8Array(chunk.subarray(at, at + length)));
+          messages.push(new Uint8Array(chunk.buffer, chunk.byteOffset + at, length));
           at += length;
           continue;
         }

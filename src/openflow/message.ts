@@ -1,3 +1,4 @@
+import type { Match } from '../flow/match.ts';
 import type { TunnelMetadataMap } from '../flow/tun-metadata.ts';
 import type { Empty, Header } from './header.ts';
 import type { AsyncMessage } from './messages/async.ts';
@@ -150,6 +151,11 @@ export interface CodecOptions {
   readonly flowModTableId?: boolean;
   /** The switch's table of tunnel options; without it each match finds its own places for them. */
   readonly tun?: TunnelMetadataMap;
+  /**
+   * What the match of the message is read into, where there is one, instead of a new one: what is decoded is then good
+   * until the next is. Not for messages within messages.
+   */
+  readonly into?: Match;
   /** Take the debug actions, which only switches in test mode know. */
   readonly debugActions?: boolean;
 }

@@ -71,6 +71,8 @@ export interface MatchOptions {
   readonly pipelineOnly?: boolean;
   /** The switch's table of tunnel options; without it each match finds its own places for them. */
   readonly tun?: TunnelMetadataMap;
+  /** A match that becomes the one that is read. Default: a new one. */
+  readonly into?: Match;
 }
 
 /** Ethernet is what packets are unless told otherwise: says so, where the match says nothing. */
@@ -83,7 +85,8 @@ export function setDefaultPacketType(match: Match): void {
  * Throws {@link OfError} with the error that OpenFlow has for the first thing wrong.
  */
 export function readOxmList(r: Reader, options: MatchOptions = {}, cookie?: CookieMatch): Match {
-  const match = new Match(options.tun ?? null);
+  const tun = options.tun ?? null;
+  const match = options.into?.reset(tun) ?? new Match(tun);
   const start = r.pos;
   while (r.left > 0) {
     const at = r.pos - start;

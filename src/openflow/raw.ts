@@ -2,6 +2,7 @@
  * Which bytes in the headers stand for which message: the numbers of every message in every version,
  * and the lengths its body may have.
  */
+import { putBe32 } from './big-endian.ts';
 import { OfError } from './errors.ts';
 import type { Variant } from './header.ts';
 import type { OfKind } from './message.ts';
@@ -229,8 +230,10 @@ const RAWS: readonly RawMessage[] = ROWS.map(makeRaw);
 
 /** version / type / stat / vendor / subtype -> message. */
 const byNumbers = new Map<string, RawMessage>();
-/** version / kind -> messages, the preferred first. */
-const byKind = new Map<string, RawMessage[]>();
+/** Those of them that are neither statistics nor a vendor's, by `version * 256 + type`. */
+const standard: (RawMessage | undefined)[] = new Array<RawMessage | undefined>(7 * 256).fill(undefined);
+/** kind -> version -> messages, the preferred first. */
+const byKind = new Map<OfKind, RawMessage[][]>();
 const PREFERENCE: readonly Variant[] = ['std', 'onf', 'nx', 'nx2'];
 /** Messages of the first versions that every later one keeps; the table says 255. */
 const LAST_KNOWN_VERSION = 6;
@@ -246,18 +249,19 @@ for (const raw of RAWS) {
     const type = stats ? statsType(v, raw.reply) : vendor === 0 ? raw.number : OFPT_VENDOR;
     const stat = stats ? (vendor === 0 ? raw.number : OFPST_VENDOR) : 0;
     byNumbers.set(numbersKey(v, type, stat, vendor, vendor === 0 ? 0 : raw.number), raw);
-    const key = `${v}/${raw.kind}`;
-    const list = byKind.get(key) ?? [];
-    list.push(raw);
-    list.sort((a, b) => PREFERENCE.indexOf(a.variant) - PREFERENCE.indexOf(b.variant));
-    byKind.set(key, list);
+    if (!stats && vendor === 0) standard[v * 256 + type] = raw;
+    const lists = byKind.get(raw.kind) ?? Array.from({ length: LAST_KNOWN_VERSION + 1 }, () => []);
+    lists[v].push(raw);
+    lists[v].sort((a, b) => PREFERENCE.indexOf(a.variant) - PREFERENCE.indexOf(b.variant));
+    byKind.set(raw.kind, lists);
   }
 }
 
 /** The format of a message in a version; `variant` undefined: the preferred one. Null: there is none. */
 export function rawFor(version: number, kind: OfKind, variant?: Variant): RawMessage | null {
-  const list = byKind.get(`${Math.min(version, LAST_KNOWN_VERSION)}/${kind}`) ?? [];
-  return list.find((raw) => variant === undefined || raw.variant === variant) ?? null;
+  const list = byKind.get(kind)?.[Math.min(version, LAST_KNOWN_VERSION)] ?? [];
+  if (variant === undefined) return list[0] ?? null;
+  return list.find((raw) => raw.variant === variant) ?? null;
 }
 
 /** Bytes before the body. */
@@ -279,6 +283,15 @@ export const MULTIPART_FLAGS_OFFSET = 10;
  * Throws {@link OfError}: BAD_LEN, BAD_TYPE, BAD_STAT, BAD_VENDOR or BAD_SUBTYPE.
  */
 export function rawOf(bytes: Uint8Array): RawMessage {
+  if (bytes.length >= HEADER_LENGTH && bytes[0] <= LAST_KNOWN_VERSION) {
+    const plain = standard[bytes[0] * 256 + bytes[1]];
+    if (plain !== undefined) return plain;
+  }
+  return rawOfOther(bytes);
+}
+
+/** {@link rawOf} for those that say more about themselves than a type. */
+function rawOfOther(bytes: Uint8Array): RawMessage {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const need = (n: number): void => {
     if (bytes.length < n) {
@@ -349,22 +362,23 @@ export function checkLength(raw: RawMessage, version: number, length: number): v
 
 /** Writes the headers of a message, with a length of 0, into `bytes`, which must have room and be zeros. */
 export function putHeaders(bytes: Uint8Array, raw: RawMessage, version: number, xid: number): void {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const vendor = vendorOf(raw.domain);
   bytes[0] = version;
-  view.setUint32(4, xid);
+  putBe32(bytes, 4, xid);
   if (isStats(raw.domain)) {
     bytes[1] = statsType(version, raw.reply);
-    view.setUint16(8, vendor === 0 ? raw.number : OFPST_VENDOR);
+    const stat = vendor === 0 ? raw.number : OFPST_VENDOR;
+    bytes[8] = stat >>> 8;
+    bytes[9] = stat;
     if (vendor !== 0) {
       const at = version === OF10 ? 12 : 16;
-      view.setUint32(at, vendor);
-      view.setUint32(at + 4, raw.number);
+      putBe32(bytes, at, vendor);
+      putBe32(bytes, at + 4, raw.number);
     }
   } else if (vendor !== 0) {
     bytes[1] = OFPT_VENDOR;
-    view.setUint32(8, vendor);
-    view.setUint32(12, raw.number);
+    putBe32(bytes, 8, vendor);
+    putBe32(bytes, 12, raw.number);
   } else {
     bytes[1] = raw.number;
   }

@@ -33,8 +33,13 @@ function checkList(actions: readonly Action[], state: CheckState): readonly Acti
 
 /** State for a list of its own: its changes to the packet end with it. */
 function newState(flow: Flow, mask: Flow, maxPorts: number, table: number, tables: number): CheckState {
+  let copy: Flow | null = null;
   const state: CheckState = {
-    flow: flow.slice(),
+    // Most lists never ask.
+    get flow() {
+      copy ??= flow.slice();
+      return copy;
+    },
     mask,
     maxPorts,
     table,

@@ -1,4 +1,5 @@
 import type { TunnelMetadataMap } from '../../flow/tun-metadata.ts';
+import { be16, be32 } from '../big-endian.ts';
 import { NX_VENDOR, OF10, OF11, OF15, type OfVersion, ONF_VENDOR } from '../version.ts';
 import { inActionSet } from './action-set.ts';
 import type { DecodeContext, EncodeContext, FormatContext, Outer, ParseContext } from './codec.ts';
@@ -279,17 +280,16 @@ class Decoder implements DecodeContext {
   private measure(data: Uint8Array, at: number, actions: Action[]): number {
     const left = data.length - at;
     if (left < ALIGN) refuse('OFPBAC_BAD_LEN', `${left} bytes at offset ${at} are too few for an action`);
-    const header = new ActionBytes(data.subarray(at));
-    let type = header.u16(0);
+    let type = be16(data, at);
     let vendor = 0;
     if (type === OFPAT_VENDOR) {
-      vendor = header.u32(4);
+      vendor = be32(data, at + 4);
       if (vendor !== NX_VENDOR && vendor !== ONF_VENDOR) {
         refuse('OFPBAC_BAD_VENDOR', `action at offset ${at} of unknown vendor 0x${vendor.toString(16)}`);
       }
       if (left < 16)
         refuse('OFPBAC_BAD_LEN', `${left} bytes at offset ${at} are too few for a vendor's action`);
-      type = header.u16(8);
+      type = be16(data, at + 8);
     }
     const form = wireFormOf(this.version, vendor, type);
     if (form === undefined) {
@@ -299,7 +299,7 @@ class Decoder implements DecodeContext {
         `unknown action at offset ${at}: ${what} in OpenFlow version ${this.version}`,
       );
     }
-    const length = header.u16(2);
+    const length = be16(data, at + 2);
     if (length > left || length < form.minLength || length > form.maxLength || length % ALIGN !== 0) {
       refuse(
         'OFPBAC_BAD_LEN',
@@ -313,12 +313,12 @@ class Decoder implements DecodeContext {
   instructions(data: Uint8Array): readonly Action[] {
     const found = this.findInstructions(data);
     const actions: Action[] = [];
-    const meter = found.get(OFPIT13_METER);
+    const meter = found[OFPIT13_METER];
     if (meter !== undefined) actions.push({ type: 'meter', meter: meter.u32(4) });
-    const apply = found.get(OFPIT_APPLY_ACTIONS);
+    const apply = found[OFPIT_APPLY_ACTIONS];
     if (apply !== undefined) for (const action of this.list(apply.data.subarray(ALIGN))) actions.push(action);
-    if (found.has(OFPIT_CLEAR_ACTIONS)) actions.push({ type: 'clear_actions' });
-    const write = found.get(OFPIT_WRITE_ACTIONS);
+    if (found[OFPIT_CLEAR_ACTIONS] !== undefined) actions.push({ type: 'clear_actions' });
+    const write = found[OFPIT_WRITE_ACTIONS];
     if (write !== undefined) {
       const inner = this.list(write.data.subarray(ALIGN));
       const bad = inner.find((action) => !inActionSet(action));
@@ -326,32 +326,29 @@ class Decoder implements DecodeContext {
         refuse('OFPBAC_BAD_TYPE', `${codecOf(bad.type).name} has no place in an action set`);
       actions.push({ type: 'write_actions', actions: inner });
     }
-    const metadata = found.get(OFPIT_WRITE_METADATA);
+    const metadata = found[OFPIT_WRITE_METADATA];
     if (metadata !== undefined) {
       actions.push({ type: 'write_metadata', metadata: metadata.u64(8), mask: metadata.u64(16) });
     }
-    const goto = found.get(OFPIT_GOTO_TABLE);
+    const goto = found[OFPIT_GOTO_TABLE];
     if (goto !== undefined) actions.push({ type: 'goto_table', table: goto.u8(4) });
     this.verify(actions, ALL_INSTRUCTIONS, 'none');
     return actions;
   }
 
   /** The instructions by number; each may stand there once. */
-  private findInstructions(data: Uint8Array): Map<number, ActionBytes> {
+  private findInstructions(data: Uint8Array): (ActionBytes | undefined)[] {
     if (data.length % ALIGN !== 0) {
       refuse('OFPBIC_BAD_LEN', `instructions of ${data.length} bytes: not a multiple of ${ALIGN}`);
     }
-    const found = new Map<number, ActionBytes>();
+    const found: (ActionBytes | undefined)[] = [];
     let at = 0;
     while (at < data.length) {
-      const header = new ActionBytes(data.subarray(at));
-      const type = header.u16(0);
-      const length = header.u16(2);
-      if (length % ALIGN !== 0 || length < ALIGN || length > header.length) {
-        refuse(
-          'OFPBIC_BAD_LEN',
-          `instruction at offset ${at} has length ${length}, with ${header.length} bytes left`,
-        );
+      const type = be16(data, at);
+      const length = be16(data, at + 2);
+      const left = data.length - at;
+      if (length % ALIGN !== 0 || length < ALIGN || length > left) {
+        refuse('OFPBIC_BAD_LEN', `instruction at offset ${at} has length ${length}, with ${left} bytes left`);
       }
       if (type === OFPIT_EXPERIMENTER)
         refuse('OFPBIC_BAD_EXPERIMENTER', `experimenter instruction at offset ${at}`);
@@ -364,8 +361,9 @@ class Decoder implements DecodeContext {
       if (type === OFPIT13_METER && this.version >= OF15) {
         refuse('OFPBIC_UNKNOWN_INST', 'meter is an action, not an instruction, since OpenFlow 1.5');
       }
-      if (found.has(type)) refuse('OFPBIC_DUP_INST', `a second instruction ${type} at offset ${at}`);
-      found.set(type, new ActionBytes(data.subarray(at, at + length)));
+      if (found[type] !== undefined)
+        refuse('OFPBIC_DUP_INST', `a second instruction ${type} at offset ${at}`);
+      found[type] = new ActionBytes(data.subarray(at, at + length));
       at += length;
     }
     return found;

@@ -1,3 +1,4 @@
+import { be16, be32, be64 } from '../big-endian.ts';
 import { OfError, type OfErrorName } from '../errors.ts';
 import { NX_VENDOR, ONF_VENDOR } from '../version.ts';
 
@@ -19,11 +20,9 @@ export function roundUp8(n: number): number {
 /** Bytes of one action, read by offset. Callers know the length: a form's minimum, checked before it is decoded. */
 export class ActionBytes {
   readonly data: Uint8Array;
-  private readonly view: DataView;
 
   constructor(data: Uint8Array) {
     this.data = data;
-    this.view = new DataView(data.buffer, data.byteOffset, data.byteLength);
   }
 
   get length(): number {
@@ -31,19 +30,19 @@ export class ActionBytes {
   }
 
   u8(at: number): number {
-    return this.view.getUint8(at);
+    return this.data[at];
   }
 
   u16(at: number): number {
-    return this.view.getUint16(at);
+    return be16(this.data, at);
   }
 
   u32(at: number): number {
-    return this.view.getUint32(at);
+    return be32(this.data, at);
   }
 
   u64(at: number): bigint {
-    return this.view.getBigUint64(at);
+    return be64(this.data, at);
   }
 
   /** Big-endian number of any length. */

@@ -1,3 +1,4 @@
+import { be16, be32 } from '../big-endian.ts';
 import { OfError } from '../errors.ts';
 import { type Codec, codec, head, indexIn, reject } from '../family.ts';
 import type { Header } from '../header.ts';
@@ -27,7 +28,10 @@ export interface BundleAdd extends Header {
   readonly bundle: number;
   /** OFPBF_* */
   readonly flags: number;
-  /** The whole message that is added; its xid is this one's. To be decoded like any other. */
+  /**
+   * The whole message that is added; its xid is this one's. To be decoded like any other. A view of the bytes that this
+   * one was decoded from.
+   */
   readonly message: Uint8Array;
 }
 
@@ -70,21 +74,17 @@ const add = codec(
     const flags = r.u16();
     if (r.left < HEADER_LENGTH) reject('OFPBFC_MSG_BAD_LEN', `message in a bundle of ${r.left} bytes`);
     const inner = r.bytes.subarray(r.pos, r.end);
-    const view = new DataView(inner.buffer, inner.byteOffset);
     if (inner[0] !== c.version) {
       reject('OFPBFC_BAD_VERSION', `message of version ${inner[0]} in a bundle of version ${c.version}`);
     }
-    const length = view.getUint16(2);
+    const length = be16(inner, 2);
     if (length < HEADER_LENGTH || length > inner.length) {
       reject('OFPBFC_MSG_BAD_LEN', `message in a bundle of length ${length}, ${inner.length} are there`);
     }
-    if (view.getUint32(4) !== c.header.xid) {
-      reject(
-        'OFPBFC_MSG_BAD_XID',
-        `message of xid ${view.getUint32(4)} in a bundle add of xid ${c.header.xid}`,
-      );
+    if (be32(inner, 4) !== c.header.xid) {
+      reject('OFPBFC_MSG_BAD_XID', `message of xid ${be32(inner, 4)} in a bundle add of xid ${c.header.xid}`);
     }
-    const message = new Uint8Array(inner.subarray(0, length));
+    const message = inner.subarray(0, length);
     checkBundlable(message, c.version);
     return { ...head(c, 'bundle_add'), bundle, flags, message };
   },

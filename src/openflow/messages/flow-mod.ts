@@ -89,11 +89,12 @@ const FLAGS: readonly (readonly [number, number, number, number])[] = [
 export function flowFlagsFromWire(wire: number, version: number, command: FlowModCommand | null): number {
   let rest = wire;
   let flags = 0;
-  for (const [bit, first, last, flag] of FLAGS) {
-    if ((rest & bit) === 0 || version < first || version > last) continue;
-    rest &= ~bit;
-    flags |= flag;
-  }
+  if (wire !== 0)
+    for (const [bit, first, last, flag] of FLAGS) {
+      if ((rest & bit) === 0 || version < first || version > last) continue;
+      rest &= ~bit;
+      flags |= flag;
+    }
   if (rest !== 0) reject('OFPFMFC_BAD_FLAGS', `unknown flow flags 0x${rest.toString(16)}`);
   // Before the flag existed, to add a flow that is there was to reset its counts.
   if (version <= OF11 && command === 'add') flags |= FF_RESET_COUNTS;

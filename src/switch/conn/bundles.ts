@@ -1,11 +1,18 @@
+import type { Match } from '../../flow/match.ts';
+import { MiniMask, MiniMatch } from '../../flow/minimatch.ts';
 import { OfError, type OfErrorName } from '../../openflow/errors.ts';
 import type { OfMessageOf } from '../../openflow/message.ts';
+import { ByteStore, type StoredBytes } from './byte-store.ts';
 
-/** A message that may stand in a bundle, decoded, with the bundle_add that brought it. */
+/** A message that may stand in a bundle, decoded. Flow mods come by the hundred thousand: their matches are compact. */
+export type BundledMessage =
+  | OfMessageOf<'group_mod' | 'port_mod' | 'packet_out'>
+  | (Omit<OfMessageOf<'flow_mod'>, 'match'> & { readonly match: MiniMatch });
+
 export interface BundleEntry {
-  readonly message: OfMessageOf<'flow_mod' | 'group_mod' | 'port_mod' | 'packet_out'>;
-  /** The whole bundle_add, for errors. */
-  readonly request: Uint8Array;
+  readonly message: BundledMessage;
+  /** The whole bundle_add that brought it, for errors. */
+  readonly request: StoredBytes;
 }
 
 /** Messages that a controller has gathered, to be carried out together. */
@@ -32,6 +39,9 @@ const MAX_ENTRIES = 4_000_000;
  */
 export class Bundles {
   readonly #bundles = new Map<number, Bundle>();
+  readonly #requests = new ByteStore();
+  /** Of the last match that was made compact: the next often has the same. */
+  #mask = new MiniMask(new Uint8Array(), new Uint32Array());
   #bytes = 0;
   #entries = 0;
 
@@ -54,18 +64,24 @@ export class Bundles {
     this.#remove(this.#find(id));
   }
 
-  /** Adds a message, to a new bundle if need be. */
-  add(id: number, flags: number, entry: BundleEntry, now: number): void {
-    const bundle = this.#bundles.get(id) ?? this.#create(id, flags, entry.request, now);
+  /** A match in little room. */
+  compact(match: Match): MiniMatch {
+    if (!this.#mask.equalsFlow(match.mask)) this.#mask = MiniMask.of(match.mask);
+    return MiniMatch.of(match, this.#mask);
+  }
+
+  /** Adds a message, to a new bundle if need be; `request`, which brought it, is copied. */
+  add(id: number, flags: number, message: BundledMessage, request: Uint8Array, now: number): void {
+    const bundle = this.#bundles.get(id) ?? this.#create(id, flags, request.slice(), now);
     if (bundle.closed) this.#end(id, 'OFPBFC_BUNDLE_CLOSED', `bundle 0x${id.toString(16)} is closed`);
     if (bundle.flags !== flags) this.#wrongFlags(bundle, flags);
-    if (this.#bytes + entry.request.length > MAX_BYTES || this.#entries >= MAX_ENTRIES) {
+    if (this.#bytes + request.length > MAX_BYTES || this.#entries >= MAX_ENTRIES) {
       this.#end(id, 'OFPBFC_MSG_TOO_MANY', `the connection's bundles hold ${this.#entries} messages`);
     }
     bundle.used = now;
-    this.#bytes += entry.request.length;
+    this.#bytes += request.length;
     this.#entries++;
-    bundle.entries.push(entry);
+    bundle.entries.push({ message, request: this.#requests.keep(request) });
   }
 
   /** The bundle to carry out; it is no more here, whatever becomes of it. */
@@ -100,7 +116,7 @@ export class Bundles {
 
   #remove(bundle: Bundle): void {
     this.#bundles.delete(bundle.id);
-    for (const entry of bundle.entries) this.#bytes -= entry.request.length;
+    for (const entry of bundle.entries) this.#bytes -= entry.request.end - entry.request.start;
     this.#entries -= bundle.entries.length;
   }
 

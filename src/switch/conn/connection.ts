@@ -1,7 +1,14 @@
 import type { Clock, Timer } from '../../base/clock.ts';
 import type { ModuleLog } from '../../base/log.ts';
+import { Match } from '../../flow/match.ts';
 import { RequestAssembler } from '../../openflow/assembler.ts';
-import { decodeMessage, encodeMessage, errorMessage, errorReply } from '../../openflow/codec.ts';
+import {
+  decodeMessage,
+  decodeOrThrow,
+  encodeMessage,
+  errorMessage,
+  errorReply,
+} from '../../openflow/codec.ts';
 import { OfError, type OfErrorName } from '../../openflow/errors.ts';
 import { Framer } from '../../openflow/framer.ts';
 import type { Variant } from '../../openflow/header.ts';
@@ -15,6 +22,8 @@ import { Bundles } from './bundles.ts';
 import { PartJoiner } from './multipart.ts';
 import { type LimiterSettings, PacketInLimiter } from './packet-in-limiter.ts';
 import type { ByteStream } from './stream.ts';
+
+const OFPT_FLOW_MOD = 14;
 
 /** A connection of ours has this much waiting at the most before it is given up: the peer doesn't read. */
 const MAX_BACKLOG = 64 * 1024 * 1024;
@@ -75,6 +84,9 @@ export class Connection {
   version: OfVersion = 1;
   up = false;
   closed = false;
+  #codec: CodecOptions = {};
+  /** For flow mods, which nobody keeps. */
+  #flowModCodec: CodecOptions = {};
   readonly #framer = new Framer();
   readonly #assembler = new RequestAssembler();
   readonly #waiting: Uint8Array[] = [];
@@ -121,7 +133,25 @@ export class Connection {
   }
 
   get codecOptions(): CodecOptions {
-    return { ...this.options.codec, flowModTableId: this.state.flowModTableId };
+    const { flowModTableId } = this.state;
+    if (this.#codec.flowModTableId !== flowModTableId) {
+      this.#codec = { ...this.options.codec, flowModTableId };
+      this.#flowModCodec = { ...this.#codec, into: new Match() };
+    }
+    return this.#codec;
+  }
+
+  /**
+   * Decodes a message that came within another. The match of a flow mod is good until the next message.
+   * @throws OfError
+   */
+  decode(bytes: Uint8Array): OfMessage {
+    return decodeOrThrow(bytes, this.#optionsFor(bytes));
+  }
+
+  #optionsFor(bytes: Uint8Array): CodecOptions {
+    const { codecOptions } = this;
+    return bytes[1] === OFPT_FLOW_MOD ? this.#flowModCodec : codecOptions;
   }
 
   /** Bytes that wait to be sent. */
@@ -261,7 +291,7 @@ export class Connection {
 
   #request(bytes: Uint8Array): void {
     const { log } = this.options;
-    const decoded = decodeMessage(bytes, this.codecOptions);
+    const decoded = decodeMessage(bytes, this.#optionsFor(bytes));
     if (decoded instanceof OfError) {
       this.#parts.reset();
       log.limited(60, 20).info(`${this.name}: ${decoded.message}`);
@@ -297,6 +327,7 @@ export class Connection {
 
   /** Gives up requests whose parts don't come. */
   expire(): void {
+    if (this.#assembler.pending === 0) return;
     for (const { error, request } of this.#assembler.expire(this.options.clock.now())) {
       this.sendError(error, request);
     }

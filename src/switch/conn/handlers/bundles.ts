@@ -1,11 +1,12 @@
-import { decodeOrThrow } from '../../../openflow/codec.ts';
+import { Match } from '../../../flow/match.ts';
 import { OFPBF_ATOMIC } from '../../../openflow/constants.ts';
 import { OfError } from '../../../openflow/errors.ts';
-import type { OfMessageOf } from '../../../openflow/message.ts';
+import type { OfMessage, OfMessageOf } from '../../../openflow/message.ts';
 import type { BundleControlType } from '../../../openflow/messages/bundle.ts';
 import { TablesTransaction } from '../../ofproto/transaction.ts';
 import type { PreparedPacketOut } from '../../upcall/packet-out.ts';
-import type { BundleEntry } from '../bundles.ts';
+import type { BundledMessage, BundleEntry } from '../bundles.ts';
+import { readBytes } from '../byte-store.ts';
 import type { Connection } from '../connection.ts';
 import type { OpenFlowSwitch } from '../openflow-switch.ts';
 import { checkedFlowMod } from './flows.ts';
@@ -61,20 +62,17 @@ export function handleBundleAdd(
   bytes: Uint8Array,
 ): void {
   rejectIfSecondary(connection);
-  const inner = decodeOrThrow(message.message, connection.codecOptions);
-  connection.state.bundles.add(
-    message.bundle,
-    message.flags,
-    { message: checked(connection, inner), request: bytes.slice() },
-    side.clock.now(),
-  );
+  const inner = checked(connection, connection.decode(message.message));
+  connection.state.bundles.add(message.bundle, message.flags, inner, bytes, side.clock.now());
 }
 
 /** What can be known of a message before the commit must be right when it is added. */
-function checked(connection: Connection, inner: ReturnType<typeof decodeOrThrow>): BundleEntry['message'] {
+function checked(connection: Connection, inner: OfMessage): BundledMessage {
   switch (inner.kind) {
-    case 'flow_mod':
-      return { ...inner, ...checkedFlowMod(connection, inner) };
+    case 'flow_mod': {
+      const { actions } = checkedFlowMod(connection, inner);
+      return { ...inner, actions, match: connection.state.bundles.compact(inner.match) };
+    }
     case 'group_mod':
     case 'port_mod':
       return inner;
@@ -97,13 +95,14 @@ function commit(
   flags: number,
 ): void {
   const transaction = new TablesTransaction(side, null);
+  const match = new Match(side.tlvTable);
   const packets: PreparedPacketOut[] = [];
   let current: BundleEntry | null = null;
   try {
     for (const entry of entries) {
       current = entry;
       transaction.requester = { connection, xid: entry.message.xid };
-      const packet = begin(side, connection, transaction, entry.message, flags);
+      const packet = begin({ side, connection, transaction, match, flags }, entry.message);
       if (packet !== null) packets.push(packet);
     }
   } catch (error) {
@@ -111,7 +110,7 @@ function commit(
     for (const packet of packets) packet.drop();
     if (!(error instanceof OfError) || current === null) throw error;
     // The message that failed is told first, then the bundle as a whole.
-    connection.sendError(error, current.request);
+    connection.sendError(error, readBytes(current.request));
     throw new OfError('OFPBFC_MSG_FAILED', `bundle not committed: ${error.message}`, { cause: error });
   }
   transaction.commit();
@@ -123,16 +122,23 @@ function commit(
   for (const packet of packets) packet.send();
 }
 
+interface Commit {
+  readonly side: OpenFlowSwitch;
+  readonly connection: Connection;
+  readonly transaction: TablesTransaction;
+  /** Becomes that of one flow mod after the other. */
+  readonly match: Match;
+  readonly flags: number;
+}
+
 function begin(
-  side: OpenFlowSwitch,
-  connection: Connection,
-  transaction: TablesTransaction,
-  message: BundleEntry['message'],
-  flags: number,
+  { side, connection, transaction, match, flags }: Commit,
+  message: BundledMessage,
 ): PreparedPacketOut | null {
   switch (message.kind) {
     case 'flow_mod':
-      transaction.flow(message);
+      message.match.expandTo(match);
+      transaction.flow({ ...message, match });
       return null;
     case 'group_mod':
       transaction.group(message);
