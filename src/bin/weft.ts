@@ -25,6 +25,11 @@ const COMMANDS: readonly CommandEntry[] = [
     load: () => import('./weft-lab/command.ts'),
   },
   {
+    name: 'net',
+    summary: "make and show tenants' networks, through the controller's API",
+    load: () => import('../cli/net/command.ts'),
+  },
+  {
     name: 'doctor',
     summary: 'try what this machine can do, and say what to change',
     load: () => import('./doctor/command.ts'),

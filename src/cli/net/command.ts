@@ -1,0 +1,187 @@
+/** `weft net`: tenants' networks, through the API of the controller. Add a command by adding a row. */
+import { randomUUID } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { createInterface } from 'node:readline/promises';
+import { getCACertificates, setDefaultCACertificates } from 'node:tls';
+import { KIND_NAMES, KINDS, type KindName } from '../../api-schema/kinds.ts';
+import { WeftError } from '../../base/errors.ts';
+import { type CommandIo, EXIT, nearest } from '../command.ts';
+import { parseNet, type Wanted } from './arguments.ts';
+import { ApiError } from './client.ts';
+import { NetContext, type NetWorld } from './context.ts';
+import { formOf, kindOf, optionsOf } from './kind-options.ts';
+import { create, list, remove, set, show } from './objects.ts';
+
+interface NetCommand {
+  readonly name: string;
+  /** Behind the name, for help. */
+  readonly usage: string;
+  readonly summary: string;
+  /** The first word is a kind: its members are options. */
+  readonly ofKind?: boolean;
+  readonly wanted?: Wanted;
+  readonly run: (context: NetContext, kind: KindName) => Promise<number>;
+}
+
+const WAIT: Wanted = { flags: ['wait'] };
+
+export const NET_COMMANDS: readonly NetCommand[] = [
+  {
+    name: 'create',
+    usage: 'KIND [NAME] [--MEMBER VALUE]... [--wait]',
+    summary: 'make an object',
+    ofKind: true,
+    wanted: WAIT,
+    run: create,
+  },
+  {
+    name: 'list',
+    usage: 'KIND [--MEMBER VALUE]... [--filter MEMBER=VALUE]...',
+    summary: 'list the objects of a kind',
+    ofKind: true,
+    wanted: { values: ['filter'] },
+    run: list,
+  },
+  {
+    name: 'show',
+    usage: 'KIND NAME [--wait]',
+    summary: 'show an object, and whether it is live',
+    ofKind: true,
+    wanted: WAIT,
+    run: show,
+  },
+  {
+    name: 'set',
+    usage: 'KIND NAME [--MEMBER VALUE]... [--unset MEMBER]... [--wait]',
+    summary: 'change members of an object',
+    ofKind: true,
+    wanted: { flags: ['wait'], values: ['unset'] },
+    run: set,
+  },
+  {
+    name: 'delete',
+    usage: 'KIND NAME... [--cascade] [--wait]',
+    summary: 'delete objects, with --cascade also what lives in them',
+    ofKind: true,
+    wanted: { flags: ['wait', 'cascade'] },
+    run: remove,
+  },
+];
+
+const COMMON_HELP = `Options of every command:
+  --api URL        the controller's API; else WEFT_API, else the file, else http://127.0.0.1:6680
+  --token TOKEN    who you are; @FILE reads it from a file; else WEFT_TOKEN, else the file
+  --ca PEM         the authority of the API's certificate; @FILE reads it from a file; else WEFT_CA, else the file
+  --tenant TENANT  look up names among this tenant's objects; make objects of this tenant
+  --timeout S      seconds to wait at most, default 30
+  --json           print JSON
+The file is ~/.config/weft/config.yaml, or what WEFT_CONFIG names: "api: URL", "token: TOKEN", "ca: PEM".
+Objects are named by name, by a path of names such as red/web/vm1, or by UUID.
+`;
+
+function usage(): string {
+  const width = Math.max(...NET_COMMANDS.map((c) => c.name.length));
+  return (
+    'usage: weft net COMMAND [ARGUMENTS...]\n\nCommands:\n' +
+    NET_COMMANDS.map((c) => `  ${c.name.padEnd(width)}  ${c.summary}\n`).join('') +
+    `\nKinds: ${KIND_NAMES.join(', ')}\n\n${COMMON_HELP}\n"weft net COMMAND --help" tells more about a command.\n`
+  );
+}
+
+function commandHelp(command: NetCommand, kind: KindName | undefined): string {
+  const head = `usage: weft net ${command.name} ${command.usage}\n\n${command.summary}\n\n`;
+  if (command.ofKind !== true) return head + COMMON_HELP;
+  if (kind === undefined)
+    return `${head}Kinds: ${KIND_NAMES.join(', ')}\n"weft net ${command.name} KIND --help" lists the members of a kind.\n\n${COMMON_HELP}`;
+  const rows = optionsOf(kind).map((option): [string, string] => {
+    const form = option.reference === undefined ? formOf(option.node) : 'NAME';
+    const flag =
+      option.node.type === 'boolean'
+        ? `--[no-]${option.flag}`
+        : `--${option.singular ?? option.flag} ${form}`;
+    return [
+      flag,
+      option.reference === undefined ? (option.node.description ?? '') : KINDS[option.reference].title,
+    ];
+  });
+  const width = Math.min(40, Math.max(...rows.map(([flag]) => flag.length)));
+  const members = rows.map(([flag, text]) => `  ${flag.padEnd(width)}  ${text}`.trimEnd()).join('\n');
+  return `${head}Members of a ${KINDS[kind].title}:\n${members}\n\n${COMMON_HELP}`;
+}
+
+export async function runNet(args: readonly string[], world: NetWorld): Promise<number> {
+  const { io } = world;
+  const [name, ...rest] = args;
+  if (name === '--help' || name === '-h' || name === 'help') {
+    io.out(usage());
+    return EXIT.ok;
+  }
+  if (name === undefined) {
+    io.err(usage());
+    return EXIT.usage;
+  }
+  try {
+    const command = NET_COMMANDS.find((c) => c.name === name);
+    if (command === undefined) {
+      const near = nearest(
+        name,
+        NET_COMMANDS.map((c) => c.name),
+      );
+      throw new WeftError('bad-option', `there is no command "${name}"`, {
+        remedy: near === undefined ? '"weft net --help" lists the commands' : `did you mean "${near}"?`,
+      });
+    }
+    return await runCommand(command, rest, world);
+  } catch (error) {
+    if (!args.includes('--json') || !(error instanceof WeftError)) throw error;
+    const { code, message, remedy } = error;
+    io.err(
+      `${JSON.stringify(error instanceof ApiError ? error.problem : { code, detail: message, remedy }, null, 2)}\n`,
+    );
+    return code === 'bad-option' ? EXIT.usage : EXIT.failed;
+  }
+}
+
+async function runCommand(command: NetCommand, args: readonly string[], world: NetWorld): Promise<number> {
+  const help = args.some((arg) => arg === '--help' || arg === '-h');
+  const { ofKind = false, wanted = {}, run } = command;
+  const named = args[0] !== undefined && !args[0].startsWith('-');
+  const kind = ofKind && (named || !help) ? kindOf(named ? args[0] : undefined) : undefined;
+  if (help) {
+    world.io.out(commandHelp(command, kind));
+    return EXIT.ok;
+  }
+  const words = ofKind ? args.slice(1) : args;
+  const parsed = parseNet(words, kind === undefined ? wanted : { ...wanted, kind });
+  return run(new NetContext(world, parsed), kind ?? 'tenant');
+}
+
+/** The world of a process. */
+export function processWorld(io: CommandIo): NetWorld {
+  const ended = new AbortController();
+  process.once('SIGINT', () => ended.abort());
+  return {
+    io,
+    env: process.env,
+    readFile: (path) => readFileSync(path === '-' ? 0 : path, 'utf8'),
+    fetch,
+    trust: (ca) => setDefaultCACertificates([...getCACertificates('default'), ca]),
+    newId: randomUUID,
+    async confirm(question) {
+      if (!process.stdin.isTTY || !process.stderr.isTTY) return undefined;
+      const terminal = createInterface({ input: process.stdin, output: process.stderr });
+      try {
+        return /^y(es)?$/i.test(
+          (await terminal.question(`${question} [y/N] `, { signal: ended.signal })).trim(),
+        );
+      } finally {
+        terminal.close();
+      }
+    },
+    ended: ended.signal,
+  };
+}
+
+export async function run(args: readonly string[], io: CommandIo): Promise<number> {
+  return runNet(args, processWorld(io));
+}
