@@ -30,6 +30,11 @@ const COMMANDS: readonly CommandEntry[] = [
     load: () => import('../cli/net/command.ts'),
   },
   {
+    name: 'db',
+    summary: 'show, list, watch and compare databases of switches',
+    load: () => import('./weft-db/command.ts'),
+  },
+  {
     name: 'doctor',
     summary: 'try what this machine can do, and say what to change',
     load: () => import('./doctor/command.ts'),
