@@ -15,11 +15,15 @@ import type { Hello, Update } from '../logical/protocol.ts';
 import type { PortRate, TunnelTo } from '../logical/universal.ts';
 import type { Program } from '../nlog/index.ts';
 import type { Client, Connector, OpenVSwitchSchema } from '../ovsdb/index.ts';
+import { Responder } from './answers/responder.ts';
 import { BridgeKeeper, type LocalVif } from './host/bridge-keeper.ts';
 import { type HostChange, Physical, type PhysicalChange } from './physical.ts';
+import type { PhysicalGroup } from './physical-flows.ts';
+import { type Appctl, Requests } from './requests/requests.ts';
 import { ControllerSession } from './session/controller-session.ts';
 import { RowStore } from './session/rows.ts';
 import type { AgentState, StateStore } from './session/state.ts';
+import { flowStatistics, portStatistics, StatisticsReporter } from './statistics.ts';
 import type { SwitchStream } from './switch/channel.ts';
 import { Origins } from './switch/origins.ts';
 import { SwitchLink } from './switch/switch-link.ts';
@@ -44,6 +48,8 @@ export interface AgentOptions {
   readonly newSystemId: () => string;
   /** Gives way to other work. */
   readonly pause: () => Promise<void>;
+  /** Asks the switch's daemon. */
+  readonly appctl: Appctl;
   /** Keeps what the controller said over a restart. */
   readonly state?: StateStore;
 }
@@ -70,12 +76,15 @@ export class Agent {
   readonly #physical: Physical;
   readonly #wanted = new WantedFlows();
   readonly #origins = new Origins();
+  readonly #groups = new Map<number, PhysicalGroup>();
   readonly #meters = new Map<number, PortRate>();
   readonly #refused = new Map<string, WeftError>();
   readonly #tunnels = new Map<string, TunnelTo>();
   readonly #keeper: BridgeKeeper;
   readonly #link: SwitchLink;
   readonly #session: ControllerSession;
+  readonly #responder: Responder;
+  readonly #statistics: StatisticsReporter;
   #systemId: string | undefined;
   #saved: AgentState | undefined;
   /** Whether there are rows to go by. */
@@ -117,9 +126,23 @@ export class Agent {
       pause,
       origins: this.#origins,
       onReady: () => this.#switchReady(),
-      onPacketIn: () => {},
+      onPacketIn: (packetIn) => this.#responder.packetIn(packetIn),
       onDown: () => this.#wakeUp(),
     });
+    this.#responder = new Responder(clock, (request) => {
+      if (this.#link.ready) this.#link.channel.send(request);
+    });
+    const requests = new Requests({
+      bridge: options.bridge ?? INTEGRATION_BRIDGE,
+      link: this.#link,
+      origins: this.#origins,
+      appctl: options.appctl,
+      ofportOf: (port) => this.#localPorts().find((p) => p.port === port)?.ofport,
+      portAt: (ofport) => this.#localPorts().find((p) => p.ofport === ofport)?.port,
+      tunnels: () => this.#keeper.tunnels(),
+      localIp: () => this.#keeper.localIp,
+    });
+    this.#statistics = new StatisticsReporter(clock, () => this.#report());
     this.#session = new ControllerSession({
       connector: options.controller,
       clock,
@@ -131,7 +154,7 @@ export class Agent {
         // What was not applied is sent again, or its difference to what was.
         this.#pending = this.#pending.filter((p) => !p.asked);
       },
-      onRequest: () => Promise.reject(new WeftError('bad-request', 'not known')),
+      onRequest: (method, params) => requests.answer(method, params),
     });
   }
 
@@ -150,6 +173,7 @@ export class Agent {
     this.#closed = true;
     this.#retry?.cancel();
     this.#session.close();
+    this.#statistics.close();
     this.#link.close();
     this.#keeper.close();
     this.#wakeUp();
@@ -200,6 +224,7 @@ export class Agent {
     if (this.#saved?.systemId === systemId) this.#restore(this.#saved);
     this.#saved = undefined;
     this.#session.start();
+    this.#statistics.start();
   }
 
   #tellVifs(): void {
@@ -318,8 +343,10 @@ export class Agent {
     this.#merge(result);
   }
 
-  #merge({ flows, meters, tunnels, refused, freshZones }: PhysicalChange): void {
+  #merge({ flows, groups, meters, tunnels, refused, freshZones }: PhysicalChange): void {
     this.#wanted.apply(flows);
+    for (const group of groups.deleted) this.#groups.delete(group.id);
+    for (const group of groups.inserted) this.#groups.set(group.id, group);
     for (const meter of meters.deleted) this.#meters.delete(meter.port);
     for (const meter of meters.inserted) this.#meters.set(meter.port, meter);
     for (const tunnel of tunnels.deleted) this.#tunnels.delete(JSON.stringify(tunnel));
@@ -359,7 +386,7 @@ export class Agent {
     try {
       this.#link.flushZones(this.#freshZones);
       this.#freshZones.clear();
-      await this.#link.apply(this.#wanted, keys, this.#meters);
+      await this.#link.apply({ flows: this.#wanted, groups: this.#groups, meters: this.#meters }, keys);
     } catch (error) {
       this.#wanted.giveBack(keys);
       throw error;
@@ -374,6 +401,33 @@ export class Agent {
     return new Set(
       this.#vifs.filter((v) => v.active && v.ofport > 0 && placed.has(v.vif)).map((v) => v.name),
     );
+  }
+
+  /** Ports that are here, and the OpenFlow port of each. */
+  #localPorts(): { readonly port: number; readonly ofport: number }[] {
+    const ofports = new Map(this.#vifs.filter((v) => v.active && v.ofport > 0).map((v) => [v.vif, v.ofport]));
+    const ports: { port: number; ofport: number }[] = [];
+    for (const { node, vif, port } of this.#rows.table('placement')) {
+      const ofport = node === this.#systemId ? ofports.get(vif) : undefined;
+      if (ofport !== undefined) ports.push({ port, ofport });
+    }
+    return ports;
+  }
+
+  async #report(): Promise<void> {
+    if (!this.#session.established || !this.#link.ready || !this.#known) return;
+    try {
+      const ports = await this.#link.portStats();
+      const flows = await this.#link.flowStats();
+      const byOfport = new Map(this.#localPorts().map((p) => [p.ofport, p.port]));
+      this.#session.notify('statistics', {
+        ports: portStatistics(ports, (ofport) => byOfport.get(ofport)),
+        flows: flowStatistics(flows, this.#origins),
+      });
+    } catch (error) {
+      if (!(error instanceof WeftError)) throw error;
+      this.#log.dbg(`no statistics: ${error.message}`);
+    }
   }
 
   #brokenTunnel(): WeftError | undefined {

@@ -1,5 +1,5 @@
 /**
- * The flows where logical meets physical: tables 0, 64, 65 and 66 of `src/logical/layout.ts`.
+ * The flows and groups where logical meets physical: tables 0, 64, 65 and 66 of `src/logical/layout.ts`.
  *
  *     0   in_port of a VIF        -> its port, datapath and zone; the first stage of a switch
  *         in_port of a tunnel     -> the tunnel's key as out port; 65
@@ -25,6 +25,12 @@ export interface PhysicalFlow {
   readonly origin: string | undefined;
 }
 
+/** A group of type "all": each bucket, a list of actions, gets a copy of the packet. */
+export interface PhysicalGroup {
+  readonly id: number;
+  readonly buckets: readonly string[];
+}
+
 /** A port that is on this host. */
 export interface LocalPort {
   readonly port: number;
@@ -37,10 +43,10 @@ export interface LocalPort {
 
 const { physicalToLogical, output, localOutput, deliver } = TABLES;
 const PRIORITY = 100;
-/** Where in a long list of copies a packet is: a register that logical pipelines do not know. */
-const CHUNK = 'reg12';
-/** Copies in one flow: an action list takes up to 64 kB, one copy some 60 bytes. */
+/** Copies in one group: a message takes up to 64 kB, one copy some 70 bytes. */
 const CHUNK_COPIES = 512;
+/** Numbers of groups end at 2^32 - 256. */
+const MAX_CHUNKS = 127;
 const INGRESS = stageTable(SWITCH_INGRESS[0]);
 const EGRESS = stageTable(SWITCH_EGRESS[0]);
 /** Scratch registers begin each pass of a pipeline as 0: reg0 to reg9. */
@@ -89,32 +95,35 @@ export function acceptFlow(ofport: number): PhysicalFlow {
   );
 }
 
-/** @param to labels of ports that are here, and OpenFlow ports of tunnels as negative numbers */
-export function floodFlows(datapath: number, to: readonly number[]): PhysicalFlow[] {
+/**
+ * A group gives each copy a packet of its own: where one copy's packet waits for an answer, the others go on.
+ *
+ * @param to labels of ports that are here, and OpenFlow ports of tunnels as negative numbers
+ */
+export function flood(
+  datapath: number,
+  to: readonly number[],
+): { readonly flows: PhysicalFlow[]; readonly groups: PhysicalGroup[] } {
   const { datapath: metadata, outPort } = REGISTERS;
   const locals = to
     .filter((n) => n > 0)
-    .map((port) => `clone(set_field:${port}->${outPort},resubmit(,${localOutput}))`);
-  const tunnels = to.filter((n) => n < 0).map((n) => `output:${-n}`);
-  if (tunnels.length > 0) tunnels.unshift(`set_field:${datapath}->tun_id`);
-  return [
-    ...chunks(output, `${metadata}=${datapath},${outPort}=${datapath}`, [...locals, ...tunnels]),
-    ...chunks(localOutput, `${outPort}=${datapath}`, locals),
-  ];
+    .map((port) => `set_field:${port}->${outPort},resubmit(,${localOutput})`);
+  const tunnels = to.filter((n) => n < 0).map((n) => `set_field:${datapath}->tun_id,output:${-n}`);
+  const everywhere = groupChain(datapath, 0, [...locals, ...tunnels]);
+  const here = groupChain(datapath, 1, locals);
+  const flows = [flow(output, `${metadata}=${datapath},${outPort}=${datapath}`, `group:${everywhere[0].id}`)];
+  if (here.length > 0) flows.push(flow(localOutput, `${outPort}=${datapath}`, `group:${here[0].id}`));
+  return { flows, groups: [...everywhere, ...here] };
 }
 
-/** One flow, or a chain of them where one would grow too long. */
-function chunks(table: number, match: string, copies: readonly string[]): PhysicalFlow[] {
-  const flows: PhysicalFlow[] = [];
-  for (let at = 0, n = 0; at < copies.length; at += CHUNK_COPIES, n++) {
-    const actions = copies.slice(at, at + CHUNK_COPIES);
-    if (at + CHUNK_COPIES < copies.length)
-      actions.push(`set_field:${n + 1}->${CHUNK}`, `resubmit(,${table})`);
-    flows.push(
-      n === 0
-        ? flow(table, match, actions.join(','))
-        : flow(table, `${match},${CHUNK}=${n}`, actions.join(','), PRIORITY + 1),
-    );
+/** One group, or a chain of them where one would grow too long. */
+function groupChain(datapath: number, kind: 0 | 1, copies: readonly string[]): PhysicalGroup[] {
+  const id = (chunk: number): number => datapath + kind * 2 ** 24 + chunk * 2 ** 25;
+  const groups: PhysicalGroup[] = [];
+  for (let at = 0, n = 0; at < copies.length && n < MAX_CHUNKS; at += CHUNK_COPIES, n++) {
+    const buckets = copies.slice(at, at + CHUNK_COPIES);
+    if (at + CHUNK_COPIES < copies.length && n + 1 < MAX_CHUNKS) buckets.push(`group:${id(n + 1)}`);
+    groups.push({ id: id(n), buckets });
   }
-  return flows;
+  return groups;
 }

@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import type { AgentRows, UniversalFlow } from '../logical/universal.ts';
 import { parseFlow } from '../openflow/index.ts';
 import { type HostChange, Physical, type PhysicalChange, type TunnelPort } from './physical.ts';
-import { floodFlows, type PhysicalFlow } from './physical-flows.ts';
+import { flood, type PhysicalFlow } from './physical-flows.ts';
 import { loadPhysicalProgram } from './physical-program.ts';
 
 const program = loadPhysicalProgram();
@@ -15,14 +15,14 @@ const flowText = (f: PhysicalFlow): string =>
 class Sum {
   readonly rows = new Map<string, number>();
 
-  add({ flows, meters, tunnels }: PhysicalChange): void {
+  add({ flows, groups, meters, tunnels }: PhysicalChange): void {
     for (const [way, n] of [
       ['deleted', -1],
       ['inserted', 1],
     ] as const) {
       const texts = [
         ...flows[way].map((f) => `${flowText(f)} ${f.origin}`),
-        ...[...meters[way], ...tunnels[way]].map((row) => JSON.stringify(row)),
+        ...[...meters[way], ...tunnels[way], ...groups[way]].map((row) => JSON.stringify(row)),
       ];
       for (const text of texts) {
         const left = (this.rows.get(text) ?? 0) + n;
@@ -188,13 +188,27 @@ test('a zone that was given back is taken again last, and every zone taken is to
   assert.notEqual(again.freshZones[0], zone);
 });
 
-test('copies beyond what one flow can carry go on in another', () => {
+test('copies beyond what one group can carry go on in another', () => {
   const ports = Array.from({ length: 1300 }, (_, i) => i + 1);
-  const flows = floodFlows(5000, [...ports, -7]);
-  for (const flow of flows) parseFlow(flowText(flow));
-  const copied = flows
-    .filter((f) => f.table === 64)
-    .flatMap((f) => [...f.actions.matchAll(/clone\(set_field:(\d+)->reg15/g)].map((m) => Number(m[1])));
-  assert.deepEqual(copied, ports);
-  assert.equal(flows.filter((f) => f.table === 64 && f.actions.includes('output:7')).length, 1);
+  const { flows, groups } = flood(5000, [...ports, -7]);
+  const byId = new Map(groups.map((g) => [g.id, g]));
+  assert.equal(byId.size, groups.length);
+  const follow = (table: number): string[] => {
+    const copies: string[] = [];
+    let next = flows.find((f) => f.table === table)?.actions;
+    while (next?.startsWith('group:')) {
+      const { buckets }: { buckets: readonly string[] } =
+        byId.get(Number(next.slice(6))) ?? assert.fail(next);
+      next = undefined;
+      for (const bucket of buckets) {
+        parseFlow(`actions=${bucket}`);
+        if (bucket.startsWith('group:')) next = bucket;
+        else copies.push(bucket);
+      }
+    }
+    return copies;
+  };
+  const here = ports.map((port) => `set_field:${port}->reg15,resubmit(,65)`);
+  assert.deepEqual(follow(65), here);
+  assert.deepEqual(follow(64), [...here, 'set_field:5000->tun_id,output:7']);
 });

@@ -11,10 +11,11 @@ import type { AgentRows, PortRate, TunnelTo, UniversalFlow } from '../logical/un
 import { type Changes, Engine, type Program, type Row, type TableChange } from '../nlog/index.ts';
 import {
   acceptFlow,
-  floodFlows,
+  flood,
   type LocalPort,
   localFlows,
   type PhysicalFlow,
+  type PhysicalGroup,
   remoteFlow,
 } from './physical-flows.ts';
 import { ZoneBook } from './zones.ts';
@@ -47,6 +48,7 @@ export interface RefusedFlow {
 
 export interface PhysicalChange {
   readonly flows: Difference<PhysicalFlow>;
+  readonly groups: Difference<PhysicalGroup>;
   readonly meters: Difference<PortRate>;
   readonly tunnels: Difference<TunnelTo>;
   readonly refused: Difference<RefusedFlow>;
@@ -122,6 +124,7 @@ export class Physical {
     const second = this.#assignZones(host, state, first.of('wants_zone'), freshZones);
     const result: PhysicalChange = {
       flows: { inserted: [], deleted: [] },
+      groups: { inserted: [], deleted: [] },
       meters: { inserted: [], deleted: [] },
       tunnels: { inserted: [], deleted: [] },
       refused: { inserted: [], deleted: [] },
@@ -132,7 +135,11 @@ export class Physical {
     collect(first, result);
     if (second === undefined) return result;
     collect(second, result);
-    return { ...result, flows: net(result.flows) };
+    return {
+      ...result,
+      flows: net(result.flows, (f) => JSON.stringify([f.table, f.priority, f.match, f.actions, f.origin])),
+      groups: net(result.groups, (g) => JSON.stringify(g)),
+    };
   }
 
   #host(host: string): HostState {
@@ -183,8 +190,11 @@ function collect(changes: Changes, result: PhysicalChange): void {
     for (const [, ofport] of numbers(changes.of('accept')[way])) flows.push(acceptFlow(ofport));
     for (const [, port, datapath, ofport] of numbers(changes.of('remote')[way]))
       flows.push(remoteFlow(port, datapath, ofport));
-    for (const row of changes.of('flood')[way])
-      flows.push(...floodFlows(row[1] as number, row[2] as readonly number[]));
+    for (const row of changes.of('flood')[way]) {
+      const copies = flood(row[1] as number, row[2] as readonly number[]);
+      flows.push(...copies.flows);
+      result.groups[way].push(...copies.groups);
+    }
     for (const [, port, rate, burst] of numbers(changes.of('meter')[way]))
       result.meters[way].push({ port, rate, burst });
     for (const row of changes.of('wanted_tunnel')[way]) {
@@ -195,19 +205,17 @@ function collect(changes: Changes, result: PhysicalChange): void {
 }
 
 /** What the second transaction took back of the first is no difference. */
-function net({ inserted, deleted }: Difference<PhysicalFlow>): Difference<PhysicalFlow> {
-  const text = (f: PhysicalFlow): string =>
-    JSON.stringify([f.table, f.priority, f.match, f.actions, f.origin]);
+function net<T>({ inserted, deleted }: Difference<T>, text: (row: T) => string): Difference<T> {
   const surplus = new Map<string, number>();
-  for (const flow of deleted) surplus.set(text(flow), (surplus.get(text(flow)) ?? 0) + 1);
-  const stays = (flow: PhysicalFlow): boolean => {
-    const n = surplus.get(text(flow)) ?? 0;
-    if (n > 0) surplus.set(text(flow), n - 1);
+  for (const row of deleted) surplus.set(text(row), (surplus.get(text(row)) ?? 0) + 1);
+  const stays = (row: T): boolean => {
+    const n = surplus.get(text(row)) ?? 0;
+    if (n > 0) surplus.set(text(row), n - 1);
     return n === 0;
   };
   const left = inserted.filter(stays);
   // Now `surplus` holds what was deleted more often than inserted.
-  const gone = deleted.filter((flow) => !stays(flow));
+  const gone = deleted.filter((row) => !stays(row));
   return { inserted: left, deleted: gone };
 }
 

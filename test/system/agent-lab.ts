@@ -282,7 +282,7 @@ export function plainSwitch(
     actions: string,
   ): UniversalFlow => ({ datapath, stage, priority, match, actions, origin });
   return ports.flatMap(({ port, mac }) => [
-    flow('ls-in-security', 50, `inport=${port}`, 'next(ls-in-conntrack)'),
+    flow('ls-in-security', 90, `inport=${port}`, 'next(ls-in-conntrack)'),
     flow('ls-in-destination', 50, `dl_dst=${mac}`, `outport(${port}),output`),
     flow('ls-out-security', 90, `outport=${port}`, 'deliver'),
   ]);

@@ -1,7 +1,7 @@
 /** Agents beside real switches, ours and Open vSwitch: what a controller says becomes what packets do. */
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import type { TunnelTo } from '../../src/logical/universal.ts';
+import type { TunnelTo, UniversalFlow } from '../../src/logical/universal.ts';
 import { type AgentHost, KINDS, type Kind, onAgentHosts, plainSwitch } from './agent-lab.ts';
 import { systemMissing, until } from './host.ts';
 
@@ -36,6 +36,15 @@ const ENCAPSULATIONS: Readonly<Record<Kind, readonly TunnelTo['encapsulation'][]
   stock: ['geneve', 'vxlan'],
 };
 
+const ACL = '00000000-0000-4000-8000-0000000000ac';
+const flowOf = (
+  stage: UniversalFlow['stage'],
+  priority: number,
+  match: string,
+  actions: string,
+  origin = ACL,
+): UniversalFlow => ({ datapath: 7, stage, priority, match, actions, origin });
+
 for (const { kind, title } of KINDS) {
   for (const encapsulation of ENCAPSULATIONS[kind]) {
     test(`${title}: machines on two hosts reach each other through ${encapsulation}`, {
@@ -56,4 +65,76 @@ for (const { kind, title } of KINDS) {
       });
     });
   }
+}
+
+for (const { kind, title } of KINDS) {
+  test(`${title}: what is rejected is answered, at either end`, {
+    skip: systemMissing('ovs-vswitchd', ...TOOLS),
+  }, async () => {
+    await onAgentHosts([kind, kind], async (hosts, _controller, network) => {
+      const guests: string[] = [];
+      for (const [i, host] of hosts.entries())
+        guests.push(await host.addGuest(`g${i + 1}`, `vif-${i + 1}`, MACS[i], `10.0.0.${i + 1}/24`));
+      const told = twoHosts(hosts, 'geneve').map((rows) => ({
+        ...rows,
+        flow: [
+          ...rows.flow,
+          // Who comes in may not ping .2; what is to leave for .1 may not be of UDP. TCP gets a reset.
+          flowOf('ls-in-acl', 1000, 'icmp,nw_dst=10.0.0.2', 'set_field:2->reg9,next'),
+          flowOf('ls-out-acl', 1000, 'outport=11,udp', 'set_field:2->reg9,next'),
+          flowOf('ls-out-acl', 1000, 'outport=11,tcp', 'set_field:2->reg9,next'),
+        ],
+      }));
+      await Promise.all(hosts.map((host, i) => host.peer.apply(1, told[i], {}, true)));
+      await until('10.0.0.2 refuses', async () =>
+        (await network.run(guests[0], 'ping', ['-c1', '-W1', '10.0.0.2'])).stdout.includes('Destination Host Prohibited'),
+      );
+      const refused = (protocol: string): Promise<boolean> =>
+        until(`${protocol} is refused`, async () => {
+          const script = `
+            const send = () => { const s = require('node:dgram').createSocket('udp4');
+              s.on('error', (e) => { console.log(e.code); process.exit(); });
+              s.connect(9, '10.0.0.1', () => { s.send('x'); setTimeout(() => s.send('y'), 200); }); };
+            const dial = () => require('node:net').connect(9, '10.0.0.1').on('error', (e) => { console.log(e.code); process.exit(); });
+            setTimeout(() => process.exit(), 1500);
+            ${protocol === 'udp' ? 'send' : 'dial'}();`;
+          const { stdout } = await network.run(guests[1], process.execPath, ['-e', script]);
+          return stdout.includes(protocol === 'udp' ? 'EHOSTUNREACH' : 'ECONNREFUSED');
+        });
+      await refused('tcp');
+      await refused('udp');
+    });
+  });
+
+  test(`${title}: a trace names the object of each flow, and where the packet goes`, {
+    skip: systemMissing('ovs-vswitchd', ...TOOLS),
+  }, async () => {
+    await onAgentHosts([kind, kind], async (hosts) => {
+      for (const [i, host] of hosts.entries())
+        await host.addGuest(`g${i + 1}`, `vif-${i + 1}`, MACS[i], `10.0.0.${i + 1}/24`);
+      const told = twoHosts(hosts, 'geneve');
+      await Promise.all(hosts.map((host, i) => host.peer.apply(1, told[i], {}, true)));
+      const [first, second] = hosts.map((host) => host.peer);
+      const flow = `icmp,dl_src=${MACS[0]},dl_dst=${MACS[1]},nw_src=10.0.0.1,nw_dst=10.0.0.2,nw_ttl=64`;
+      const out = await first.ask('trace', { port: 11, flow });
+      assert.deepEqual(out.outputs, [{ node: 'host-2', tunnelKey: 12 }], out.text);
+      const step = out.steps.find((s) => s.stage === 'ls-in-destination');
+      assert.equal(step?.origin, told[0].flow[0].origin);
+      const into = await second.ask('trace', { tunnelKey: 12, from: 'host-1', flow });
+      assert.deepEqual(into.outputs, [{ port: 12 }], into.text);
+      const flood = await first.ask('trace', { port: 11, flow: flow.replace(MACS[1], 'ff:ff:ff:ff:ff:ff') });
+      assert.deepEqual(flood.outputs, [{ node: 'host-2', tunnelKey: 7 }], flood.text);
+      const unknown = await first.ask('trace', {
+        port: 11,
+        flow: flow.replace(MACS[1], '02:00:00:00:00:77'),
+      });
+      assert.deepEqual(unknown.outputs, [], unknown.text);
+      assert.equal(unknown.steps.at(-1)?.stage, 'ls-in-destination');
+      await assert.rejects(first.ask('trace', { port: 12, flow }), /port 12 has no VIF on this host/);
+      await assert.rejects(first.ask('trace', { port: 11, flow: 'nonsense' }), /nonsense/);
+
+      const flows = await first.ask('flows', { origin: told[0].flow[0].origin });
+      assert.equal(flows.length, told[0].flow.length);
+    });
+  });
 }

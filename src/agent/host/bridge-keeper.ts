@@ -103,7 +103,7 @@ export class BridgeKeeper {
     const ports: TunnelPort[] = [];
     for (const tunnel of this.#wanted ?? []) {
       const port = this.#ours().find((p) => p.key === keyOf(tunnel));
-      if (port !== undefined && ofportOf(port.iface) > 0 && isRight(port.iface, tunnel, this.#localIp()))
+      if (port !== undefined && ofportOf(port.iface) > 0 && isRight(port.iface, tunnel, this.localIp))
         ports.push({ ...tunnel, ofport: ofportOf(port.iface) });
     }
     return ports;
@@ -189,7 +189,7 @@ export class BridgeKeeper {
     return ours;
   }
 
-  #localIp(): string | undefined {
+  get localIp(): string | undefined {
     return this.#options.encapIp ?? this.#root()?.external_ids.get('weft-encap-ip');
   }
 
@@ -260,7 +260,7 @@ export class BridgeKeeper {
     const ours = this.#ours();
     const seen = new Set<string>();
     const wanted = new Map(this.#wanted.map((t) => [keyOf(t), t]));
-    const localIp = this.#localIp();
+    const localIp = this.localIp;
     for (const { uuid, iface, key } of ours) {
       const tunnel = seen.has(key) ? undefined : wanted.get(key);
       if (tunnel === undefined) {

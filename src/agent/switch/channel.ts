@@ -9,8 +9,9 @@ import {
   type ErrorMessage,
   encodeMessage,
   encodeOne,
-  type FlowModFields,
+  type FlowMod,
   Framer,
+  type GroupMod,
   OF14,
   OF15,
   OFPBF_ATOMIC,
@@ -132,11 +133,14 @@ export class SwitchChannel {
   }
 
   /**
-   * Changes flows in order, all of them or none.
+   * Changes flows and groups in order, all of them or none.
    *
-   * @throws WeftError `switch-refused` with the switch's words and the flow that it is about
+   * @throws WeftError `switch-refused` with the switch's words and what it is about
    */
-  async flows(mods: readonly FlowModFields[], describe: (index: number) => string): Promise<void> {
+  async bundle(
+    mods: readonly Request<FlowMod | GroupMod>[],
+    describe: (index: number) => string,
+  ): Promise<void> {
     const flags = OFPBF_ATOMIC | OFPBF_ORDERED;
     const bundle = this.#bundle++;
     const errors = new Map<number, ErrorMessage>();
@@ -156,7 +160,7 @@ export class SwitchChannel {
         if (index % SLICE === SLICE - 1) await this.#breathe();
         const xid = this.#nextXid();
         numbers.set(xid, index);
-        const [message] = this.#encode({ kind: 'flow_mod', ...mod }, xid);
+        const [message] = this.#encode(mod, xid);
         for (const bytes of this.#encode({ kind: 'bundle_add', bundle, flags, message }, xid))
           this.#stream.send(bytes);
       }

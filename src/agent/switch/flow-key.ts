@@ -1,13 +1,21 @@
 /** Flows in the one form in which the agent compares them. */
 import { formatMatch } from '../../flow/match-format.ts';
 import {
-  type FlowModCommand,
+  DEFAULT_SELECTION,
+  type FlowMod,
   type FlowModFields,
   type FlowStats,
   formatActions,
+  type GroupDesc,
+  type GroupMod,
+  OFPG_ANY,
+  OFPG_BUCKET_ALL,
+  OFPP_ANY,
+  parseActions,
   parseFlow,
 } from '../../openflow/index.ts';
-import type { PhysicalFlow } from '../physical-flows.ts';
+import type { PhysicalFlow, PhysicalGroup } from '../physical-flows.ts';
+import type { Request } from './channel.ts';
 
 /** A flow as it stands in a table: what tells it apart, and what it does. */
 export interface TableFlow {
@@ -33,11 +41,42 @@ export function tableFlowOf(stats: FlowStats): TableFlow {
   return { key: keyOf(stats), actions: formatActions(stats.actions) };
 }
 
-export function addMod(flow: TableFlow, cookie: bigint): FlowModFields {
-  return { ...parseFlow(`${flow.key},actions=${flow.actions}`), newCookie: cookie };
+export function addMod(flow: TableFlow, cookie: bigint): Request<FlowMod> {
+  return { kind: 'flow_mod', ...parseFlow(`${flow.key},actions=${flow.actions}`), newCookie: cookie };
 }
 
-export function deleteMod(key: string): FlowModFields {
-  const command: FlowModCommand = 'delete_strict';
-  return parseFlow(key, command);
+export function deleteMod(key: string): Request<FlowMod> {
+  return { kind: 'flow_mod', ...parseFlow(key, 'delete_strict') };
+}
+
+/** What a group does, to compare. */
+export function groupText({ buckets }: PhysicalGroup): string {
+  return buckets.map((actions) => formatActions(parseActions(actions))).join(' | ');
+}
+
+/** undefined: it is none that the agent makes. */
+export function groupTextOf({ type, buckets }: GroupDesc): string | undefined {
+  return type === 'all' ? buckets.map(({ actions }) => formatActions(actions)).join(' | ') : undefined;
+}
+
+export function groupMod(
+  group: number,
+  buckets: readonly string[] | undefined,
+  there: boolean,
+): Request<GroupMod> {
+  return {
+    kind: 'group_mod',
+    command: buckets === undefined ? 'delete' : there ? 'modify' : 'add',
+    type: 'all',
+    group,
+    commandBucket: OFPG_BUCKET_ALL,
+    buckets: (buckets ?? []).map((actions, id) => ({
+      id,
+      weight: 0,
+      watchPort: OFPP_ANY,
+      watchGroup: OFPG_ANY,
+      actions: parseActions(actions),
+    })),
+    selection: DEFAULT_SELECTION,
+  };
 }

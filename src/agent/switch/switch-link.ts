@@ -1,6 +1,7 @@
 /**
  * The agent's hold on a switch's tables: connects again and again, reads what is there, and changes what differs from what
- * is wanted, all or nothing. What does not carry our cookies is never touched.
+ * is wanted, all or nothing. Flows that do not carry our cookies are never touched; groups and meters of the bridge
+ * are all ours.
  */
 import type { Clock, Timer } from '../../base/clock.ts';
 import { WeftError } from '../../base/errors.ts';
@@ -9,8 +10,10 @@ import { Match } from '../../flow/match.ts';
 import { MAX_LABEL } from '../../logical/layout.ts';
 import type { PortRate } from '../../logical/universal.ts';
 import {
-  type FlowModFields,
+  type FlowMod,
   type FlowStats,
+  type GroupMod,
+  OFPG_ALL,
   OFPG_ANY,
   OFPM_ALL,
   OFPMF_BURST,
@@ -21,8 +24,9 @@ import {
   type PacketIn,
   type PortStats,
 } from '../../openflow/index.ts';
-import { SwitchChannel, type SwitchStream } from './channel.ts';
-import { addMod, deleteMod, tableFlowOf } from './flow-key.ts';
+import type { PhysicalGroup } from '../physical-flows.ts';
+import { type Request, SwitchChannel, type SwitchStream } from './channel.ts';
+import { addMod, deleteMod, groupMod, groupText, groupTextOf, tableFlowOf } from './flow-key.ts';
 import { COOKIE_MARK, COOKIE_MASK, cookieOf, numberOf, type Origins } from './origins.ts';
 import type { WantedFlows } from './wanted-flows.ts';
 
@@ -37,6 +41,13 @@ export interface SwitchLinkOptions {
   readonly onReady: () => void;
   readonly onPacketIn: (packetIn: PacketIn) => void;
   readonly onDown: (reason: string) => void;
+}
+
+/** What a switch should have. */
+export interface WantedState {
+  readonly flows: WantedFlows;
+  readonly groups: ReadonlyMap<number, PhysicalGroup>;
+  readonly meters: ReadonlyMap<number, PortRate>;
 }
 
 /** A flow as it is in the switch. */
@@ -57,6 +68,7 @@ export class SwitchLink {
   #timer: Timer | undefined;
   #closed = false;
   #installed = new Map<string, Installed>();
+  #groups = new Map<number, string>();
   #meters = new Map<number, PortRate>();
 
   constructor(options: SwitchLinkOptions) {
@@ -190,8 +202,14 @@ export class SwitchLink {
             rate: bands.at(0)?.rate ?? 0,
             burst: bands.at(0)?.burstSize ?? 0,
           });
+    const groups = new Map<number, string>();
+    // One of another type is changed to ours before it is used.
+    for (const reply of await channel.ask({ kind: 'group_desc_request', group: OFPG_ALL }))
+      for (const group of reply.kind === 'group_desc_reply' ? reply.groups : [])
+        groups.set(group.group, groupTextOf(group) ?? group.type);
     for (const { origin } of this.#installed.values()) this.#options.origins.release(origin);
     this.#installed = installed;
+    this.#groups = groups;
     this.#meters = meters;
   }
 
@@ -201,26 +219,31 @@ export class SwitchLink {
   }
 
   /**
-   * Makes the flows of `keys` in the switch what is wanted, as one atomic bundle, and meters before and after; resolves when
-   * the switch has confirmed it.
+   * Makes the flows of `keys` in the switch what is wanted, and all groups, as one atomic bundle, and meters before and
+   * after; resolves when the switch has confirmed it.
    *
    * @throws WeftError nothing has changed
    */
-  async apply(
-    wanted: WantedFlows,
-    keys: Iterable<string>,
-    meters: ReadonlyMap<number, PortRate>,
-  ): Promise<number> {
+  async apply(wanted: WantedState, keys: Iterable<string>): Promise<number> {
     const { channel } = this;
     const { origins } = this.#options;
-    const mods: FlowModFields[] = [];
+    const mods: Request<FlowMod | GroupMod>[] = [];
     const texts: string[] = [];
     const next = new Map<string, Installed | undefined>();
+    const groups = new Map<number, string>();
+    for (const group of wanted.groups.values()) {
+      const text = groupText(group);
+      const there = this.#groups.get(group.id);
+      groups.set(group.id, text);
+      if (there === text) continue;
+      mods.push(groupMod(group.id, group.buckets, there !== undefined));
+      texts.push(`group ${group.id}: ${text}`);
+    }
     let slice = 0;
     try {
       for (const key of keys) {
         if (++slice % 200 === 0) await this.#options.pause();
-        const flow = wanted.get(key);
+        const flow = wanted.flows.get(key);
         const there = this.#installed.get(key);
         if (flow === undefined) {
           if (there === undefined) continue;
@@ -235,8 +258,14 @@ export class SwitchLink {
         mods.push(addMod(flow, cookieOf(number)));
         texts.push(`add ${key},actions=${flow.actions}`);
       }
-      await this.#setMeters(channel, meters);
-      if (mods.length > 0) await channel.flows(mods, (index) => texts[index]);
+      // A group takes the flows along that use it, so it goes last.
+      for (const id of this.#groups.keys()) {
+        if (groups.has(id)) continue;
+        mods.push(groupMod(id, undefined, true));
+        texts.push(`delete group ${id}`);
+      }
+      await this.#setMeters(channel, wanted.meters);
+      if (mods.length > 0) await channel.bundle(mods, (index) => texts[index]);
       await channel.barrier();
     } catch (error) {
       for (const entry of next.values()) origins.release(entry?.origin);
@@ -247,7 +276,8 @@ export class SwitchLink {
       if (entry === undefined) this.#installed.delete(key);
       else this.#installed.set(key, entry);
     }
-    await this.#dropMeters(channel, meters);
+    this.#groups = groups;
+    await this.#dropMeters(channel, wanted.meters);
     return mods.length;
   }
 

@@ -5,6 +5,7 @@ import type { OptionSpec } from '../daemon/options.ts';
 import { STOCK_MODULES } from '../daemon/stock-modules.ts';
 import { SocketTransports } from '../ovsdb/socket.ts';
 import { VERSION } from '../vswitchd/vswitch_daemon.ts';
+import { appctlOf } from './appctl.ts';
 import { AGENT_OPTIONS, agentTls } from './options.ts';
 import { startAgent } from './start.ts';
 
@@ -26,7 +27,11 @@ async function start(daemon: Daemon): Promise<void> {
     throw new WeftError('bad-remote', `--db ${remote}: not a database connection`, {
       remedy: 'use unix:FILE or tcp:IP:PORT',
     });
-  await startAgent(daemon, { database: transports.connector(remote), transports });
+  await startAgent(daemon, {
+    database: transports.connector(remote),
+    transports,
+    appctl: appctlOf('ovs-vswitchd', daemon.dirs.run),
+  });
 }
 
 export const daemon: DaemonDefinition = {

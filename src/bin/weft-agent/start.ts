@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { Agent } from '../../agent/agent.ts';
 import { KEEPER_TABLES } from '../../agent/host/bridge-keeper.ts';
 import { loadPhysicalProgram } from '../../agent/physical-program.ts';
+import type { Appctl } from '../../agent/requests/requests.ts';
 import { WeftError } from '../../base/errors.ts';
 import { INTEGRATION_BRIDGE } from '../../logical/layout.ts';
 import { type Connector, OvsdbClient, openVSwitchSchema } from '../../ovsdb/index.ts';
@@ -20,6 +21,8 @@ export interface AgentSetup {
   /** The host's database. */
   readonly database: Connector;
   readonly transports: SocketTransports;
+  /** Asks the switch's daemon. */
+  readonly appctl: Appctl;
 }
 
 function readToken(path: string): string {
@@ -34,7 +37,10 @@ function readToken(path: string): string {
 }
 
 /** @throws WeftError where options make no sense */
-export async function startAgent(daemon: Daemon, { database, transports }: AgentSetup): Promise<void> {
+export async function startAgent(
+  daemon: Daemon,
+  { database, transports, appctl }: AgentSetup,
+): Promise<void> {
   const { clock, log, dirs } = daemon;
   const remote = daemon.value('controller');
   if (remote === undefined)
@@ -72,6 +78,7 @@ export async function startAgent(daemon: Daemon, { database, transports }: Agent
     ...(datapathType === undefined ? {} : { datapathType }),
     ...(encapIp === undefined ? {} : { encapIp }),
     newSystemId: randomUUID,
+    appctl,
     pause: () => new Promise((resolve) => setImmediate(resolve)),
     state,
   });

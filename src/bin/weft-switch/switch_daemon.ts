@@ -115,6 +115,11 @@ async function start(daemon: Daemon): Promise<void> {
     await startAgent(daemon, {
       database: directConnector((channel) => void main.server.accept(channel, { name: 'the agent' })),
       transports: new SocketTransports(dirs.run, daemon.log.module('socket_util'), () => agentTls(daemon)),
+      appctl: async (command, args) => {
+        const { ok, text } = await daemon.commands.run(command, args);
+        if (!ok) throw new WeftError('command-refused', text);
+        return text;
+      },
     });
   log.info(`ready: database ${path}, at unix:${socket}`);
   const tools = dirs.run === '/var/run/openvswitch' ? '' : `OVS_RUNDIR=${dirs.run} `;
