@@ -6,20 +6,22 @@ import { getCACertificates, setDefaultCACertificates } from 'node:tls';
 import { KIND_NAMES, KINDS, type KindName } from '../../api-schema/kinds.ts';
 import { WeftError } from '../../base/errors.ts';
 import { type CommandIo, EXIT, nearest } from '../command.ts';
+import { apply } from './apply.ts';
 import { parseNet, type Wanted } from './arguments.ts';
 import { ApiError } from './client.ts';
+import { type CompletedCommand, complete, completion } from './complete.ts';
 import { NetContext, type NetWorld } from './context.ts';
+import { trace, why } from './diagnose.ts';
 import { formOf, kindOf, optionsOf } from './kind-options.ts';
 import { create, list, remove, set, show } from './objects.ts';
+import { status } from './status.ts';
+import { token } from './tokens.ts';
+import { watch } from './watch.ts';
 
-interface NetCommand {
-  readonly name: string;
+interface NetCommand extends CompletedCommand {
   /** Behind the name, for help. */
   readonly usage: string;
   readonly summary: string;
-  /** The first word is a kind: its members are options. */
-  readonly ofKind?: boolean;
-  readonly wanted?: Wanted;
   readonly run: (context: NetContext, kind: KindName) => Promise<number>;
 }
 
@@ -48,6 +50,7 @@ export const NET_COMMANDS: readonly NetCommand[] = [
     summary: 'show an object, and whether it is live',
     ofKind: true,
     wanted: WAIT,
+    names: 'kind',
     run: show,
   },
   {
@@ -56,6 +59,7 @@ export const NET_COMMANDS: readonly NetCommand[] = [
     summary: 'change members of an object',
     ofKind: true,
     wanted: { flags: ['wait'], values: ['unset'] },
+    names: 'kind',
     run: set,
   },
   {
@@ -64,7 +68,56 @@ export const NET_COMMANDS: readonly NetCommand[] = [
     summary: 'delete objects, with --cascade also what lives in them',
     ofKind: true,
     wanted: { flags: ['wait', 'cascade'] },
+    names: 'kind',
     run: remove,
+  },
+  {
+    name: 'apply',
+    usage: '-f FILE [--dry-run] [--yes] [--prune] [--wait]',
+    summary: 'bring about what a file says, after showing what that changes',
+    wanted: { values: ['file'], flags: ['dry-run', 'yes', 'prune', 'wait'] },
+    run: apply,
+  },
+  {
+    name: 'status',
+    usage: '',
+    summary: 'show hosts, and what is not live',
+    run: status,
+  },
+  {
+    name: 'trace',
+    usage: "PORT PORT ['FLOW'] [--verbose]",
+    summary: 'follow a packet from one port to another, over all hosts',
+    wanted: { flags: ['verbose'] },
+    names: 'logical-port',
+    run: trace,
+  },
+  {
+    name: 'why',
+    usage: "KIND NAME | --node HOST 'FLOW'",
+    summary: 'say what an object has become, or where a flow of a host comes from',
+    wanted: { values: ['node'] },
+    run: why,
+  },
+  {
+    name: 'watch',
+    usage: '[--kind KIND]... [--since REVISION] [--count N]',
+    summary: 'show changes as they are made',
+    wanted: { values: ['kind', 'since', 'count'] },
+    run: watch,
+  },
+  {
+    name: 'token',
+    usage: 'make (--tenant NAME | --node SYSTEM-ID | --operator) [--description TEXT] | list | revoke ID...',
+    summary: 'make, list and revoke tokens',
+    wanted: { values: ['node', 'description'], flags: ['operator'] },
+    run: token,
+  },
+  {
+    name: 'completion',
+    usage: 'bash | zsh | fish',
+    summary: 'print what has a shell complete words of "weft net"',
+    run: completion,
   },
 ];
 
@@ -121,6 +174,11 @@ export async function runNet(args: readonly string[], world: NetWorld): Promise<
     return EXIT.usage;
   }
   try {
+    if (name === 'complete') {
+      // Asked by a shell while somebody types: within a second, or not at all.
+      const parsed = parseNet(['--timeout', '1', ...rest], {});
+      return await complete(new NetContext(world, parsed), NET_COMMANDS);
+    }
     const command = NET_COMMANDS.find((c) => c.name === name);
     if (command === undefined) {
       const near = nearest(

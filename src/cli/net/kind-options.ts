@@ -7,6 +7,7 @@ import { nearest } from '../command.ts';
 export interface SchemaNode {
   readonly type?: string;
   readonly const?: unknown;
+  readonly default?: unknown;
   readonly description?: string;
   readonly anyOf?: readonly SchemaNode[];
   readonly properties?: Readonly<Record<string, SchemaNode>>;
