@@ -30,6 +30,8 @@ need ethtool ethtool
 need tcpdump tcpdump
 need ping iputils-ping
 need bpftool bpftool
+need zsh zsh
+need fish fish
 if [ -n "$missing" ]; then
   echo "setup: installing the Debian packages$missing"
   export DEBIAN_FRONTEND=noninteractive

@@ -3,6 +3,16 @@ import { readFileSync } from 'node:fs';
 import { release } from 'node:os';
 import { type CommandEntry, runCommand } from '../cli/command.ts';
 
+/** A command of `weft net` that is at the top as well. */
+const netCommand = (name: string, summary: string): CommandEntry => ({
+  name,
+  summary,
+  async load() {
+    const net = await import('../cli/net/command.ts');
+    return { run: (args, io) => net.run([name, ...args], io) };
+  },
+});
+
 const COMMANDS: readonly CommandEntry[] = [
   {
     name: 'switch',
@@ -29,6 +39,8 @@ const COMMANDS: readonly CommandEntry[] = [
     summary: "make and show tenants' networks, through the controller's API",
     load: () => import('../cli/net/command.ts'),
   },
+  netCommand('trace', 'follow a packet from one logical port to another, over all hosts'),
+  netCommand('why', 'say what an object has become, or where a flow of a host comes from'),
   {
     name: 'db',
     summary: 'show, list, watch and compare databases of switches',
