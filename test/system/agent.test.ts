@@ -87,7 +87,9 @@ for (const { kind, title } of KINDS) {
       }));
       await Promise.all(hosts.map((host, i) => host.peer.apply(1, told[i], {}, true)));
       await until('10.0.0.2 refuses', async () =>
-        (await network.run(guests[0], 'ping', ['-c1', '-W1', '10.0.0.2'])).stdout.includes('Destination Host Prohibited'),
+        (await network.run(guests[0], 'ping', ['-c1', '-W1', '10.0.0.2'])).stdout.includes(
+          'Destination Host Prohibited',
+        ),
       );
       const refused = (protocol: string): Promise<boolean> =>
         until(`${protocol} is refused`, async () => {
