@@ -174,6 +174,8 @@ export class Datagram {
   sourcePort = 0;
   tos = 0;
   ttl = 0;
+  /** The device that it came in by; 0: not known. */
+  ifindex = 0;
 }
 
 /** `struct mmsghdr` on 64-bit machines, in 32-bit words. */
@@ -243,6 +245,7 @@ export class DatagramReader {
     datagram.segment = 0;
     datagram.tos = 0;
     datagram.ttl = 0;
+    datagram.ifindex = 0;
     this.#readName(datagram, this.#nameAt + i * NAME_SIZE);
     const at = this.#controlAt + i * CONTROL_SIZE;
     this.#readControl(datagram, at, at + Math.min(words[w + 10], CONTROL_SIZE));
@@ -312,13 +315,18 @@ export class DatagramReader {
       const data = at + 16;
       const value = w[data >> 2];
       if (level === SOL_IPV6) {
-        if (type === IPV6_PKTINFO) readAddress(b, data, datagram.destination);
-        else if (type === IPV6_TCLASS) datagram.tos = value & 0xff;
+        if (type === IPV6_PKTINFO) {
+          readAddress(b, data, datagram.destination);
+          datagram.ifindex = w[(data + 16) >> 2];
+        } else if (type === IPV6_TCLASS) datagram.tos = value & 0xff;
         else if (type === IPV6_HOPLIMIT) datagram.ttl = value & 0xff;
       } else if (level === SOL_IP) {
         if (type === IP_TOS) datagram.tos = b[data];
         else if (type === IP_TTL) datagram.ttl = value & 0xff;
-        else if (type === IP_PKTINFO) datagram.destination[0] = word(b, data + 8);
+        else if (type === IP_PKTINFO) {
+          datagram.ifindex = value;
+          datagram.destination[0] = word(b, data + 8);
+        }
       } else if (level === SOL_UDP && type === UDP_GRO) {
         datagram.segment = value & 0xffff;
       } else if (level === SOL_SOCKET && type === SO_RXQ_OVFL) {

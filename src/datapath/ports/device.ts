@@ -16,6 +16,8 @@ import { type ForwardingPort, type Next, NOTHING, PACKET } from './source.ts';
 export interface Device {
   readonly source: FrameSource;
   readonly sink: FrameSink;
+  /** A device whose frames the host's own stack gets too, as a copy. */
+  readonly copiedFrom?: number;
   /** Asking costs a system call: ask only when poll says that something is there. */
   readonly askFirst: boolean;
   /** The error that poll reported, as an errno; 0: none. Throws if the device is gone for good. */
@@ -78,6 +80,7 @@ function openPacketDevice(name: string): Device {
   return {
     source: port,
     sink: port,
+    copiedFrom: link.ifindex,
     askFirst: false,
     takeError: () => port.takeError(),
     takeLosses: () => ({ received: port.takeStatistics().dropped, sent: takeSendErrors(port) }),

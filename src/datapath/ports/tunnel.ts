@@ -97,6 +97,7 @@ export class TunnelPort implements ForwardingPort {
   readonly #port: number;
   readonly #netns: string | undefined;
   readonly #counters: Counters;
+  readonly #isOurs: (ifindex: number) => boolean;
   readonly #readers: DatagramReader[] = [];
   readonly #writer = new DatagramWriter();
   readonly #datagram = new Datagram();
@@ -108,9 +109,19 @@ export class TunnelPort implements ForwardingPort {
   #restAt = 0;
   #restEnd = 0;
 
-  /** @throws WeftError `system-call` (the UDP port is taken, no rights), `bad-port-type` */
-  constructor(number: number, spec: PortSpec, counters: Counters) {
+  /**
+   * @param isOurs whether a device is a port of the datapath itself: its packets are for the datapath, but the host's stack
+   *   gets a copy. A machine behind such a port must not be able to send as if it were another host.
+   * @throws WeftError `system-call` (the UDP port is taken, no rights), `bad-port-type`
+   */
+  constructor(
+    number: number,
+    spec: PortSpec,
+    counters: Counters,
+    isOurs: (ifindex: number) => boolean = () => false,
+  ) {
     this.number = number;
+    this.#isOurs = isOurs;
     this.name = spec.name;
     this.#protocol = spec.type as TunnelProtocol;
     this.#gbp = spec.options?.get('exts') === 'gbp';
@@ -178,6 +189,7 @@ export class TunnelPort implements ForwardingPort {
         this.#restAt = datagram.start;
         this.#restEnd = datagram.end;
         this.#readOuter(reader);
+        if (this.#isOurs(datagram.ifindex)) this.#restEnd = this.#restAt;
         // An empty one is no packet, but there may be more behind it.
         if (this.#restAt >= this.#restEnd) this.#restEnd = this.#restAt + 1;
         return true;

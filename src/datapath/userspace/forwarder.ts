@@ -50,6 +50,8 @@ export class Forwarder implements M.CommandHandler {
   readonly #tell: (message: M.WorkerMessage) => void;
   readonly #packet = new Packet(new Uint8Array(0));
   #ports: ForwardingPort[] = [];
+  /** Ports by the devices, "NETNS IFINDEX", whose frames the host's own stack gets too. */
+  readonly #copied = new Map<string, number>();
   /** Ports that sent something since the last flush; they add themselves. */
   readonly #pending: ForwardingPort[] = [];
   #polls: PollSet = new PollSet(1);
@@ -269,14 +271,21 @@ export class Forwarder implements M.CommandHandler {
     Atomics.store(this.#control, M.CTL_ANSWER_LENGTH, bytes.length);
   }
   #open(number: number, spec: PortSpec): ForwardingPort {
-    if (TUNNEL_TYPES.has(spec.type)) return new TunnelPort(number, spec, this.#counters);
-    return new DevicePort(number, spec.name, openDevice(spec), this.#counters, this.#pending);
+    const { name, netns = '' } = spec;
+    if (TUNNEL_TYPES.has(spec.type))
+      return new TunnelPort(number, spec, this.#counters, (ifindex) =>
+        this.#copied.has(`${netns} ${ifindex}`),
+      );
+    const device = openDevice(spec);
+    if (device.copiedFrom !== undefined) this.#copied.set(`${netns} ${device.copiedFrom}`, number);
+    return new DevicePort(number, name, device, this.#counters, this.#pending);
   }
   portDelete(number: number): void {
     const port = this.#ports.find((p) => p.number === number);
     if (port === undefined) return;
     this.#core.setPort(number, undefined);
     this.#ports = this.#ports.filter((p) => p !== port);
+    for (const [device, owner] of this.#copied) if (owner === number) this.#copied.delete(device);
     port.flush();
     const at = this.#pending.indexOf(port);
     if (at >= 0) this.#pending.splice(at, 1);
