@@ -18,6 +18,12 @@ export const AGENT_OPTIONS: readonly OptionSpec[] = [
     help: "file with this host's token, as the controller gave it",
   },
   {
+    name: 'system-id',
+    value: 'required',
+    valueName: 'ID',
+    help: 'what the host calls itself if its database does not say (default: a new UUID)',
+  },
+  {
     name: 'encap-ip',
     value: 'required',
     valueName: 'IP',

@@ -77,7 +77,7 @@ export async function startAgent(
     bridge,
     ...(datapathType === undefined ? {} : { datapathType }),
     ...(encapIp === undefined ? {} : { encapIp }),
-    newSystemId: randomUUID,
+    newSystemId: () => daemon.value('system-id') ?? randomUUID(),
     appctl,
     pause: () => new Promise((resolve) => setImmediate(resolve)),
     state,
