@@ -5,7 +5,7 @@ import { closeSync, existsSync, openSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { WeftError } from '../base/errors.ts';
 import { IpConfiguration } from '../sys/netlink/ip.ts';
-import { Links } from '../sys/netlink/link.ts';
+import { type LinkChanges, Links } from '../sys/netlink/link.ts';
 import { NetlinkSocket } from '../sys/netlink/socket.ts';
 import { createNetns, inNetns, netnsPath } from '../sys/netns.ts';
 import { make } from '../wire/index.ts';
@@ -38,6 +38,8 @@ export interface DeviceSetup {
   readonly addresses: readonly { readonly address: string; readonly prefix: number }[];
   /** Next hops of default routes. */
   readonly gateways?: readonly string[];
+  /** Of the default routes; the lowest counts. Default: 0. */
+  readonly metric?: number;
 }
 
 /** Time that a process gets to end by itself. */
@@ -132,7 +134,7 @@ export class Lab {
   }
 
   /** Gives a device its addresses and default routes; IPv6 is switched on for it if it gets such an address. */
-  configure(name: string, device: string, { addresses, gateways = [] }: DeviceSetup): void {
+  configure(name: string, device: string, { addresses, gateways = [], metric = 0 }: DeviceSetup): void {
     this.inside(name, () => {
       const settings = `/proc/sys/net/ipv6/conf/${device}`;
       if (addresses.some(({ address }) => address.includes(':')) && existsSync(settings)) {
@@ -145,17 +147,10 @@ export class Lab {
         for (const { address, prefix } of addresses) ip.addAddress(ifindex, make.ip(address), prefix);
         for (const gateway of gateways) {
           const bytes = make.ip(gateway);
-          ip.addRoute(new Uint8Array(bytes.length), 0, { ifindex, gateway: bytes });
+          ip.addRoute(new Uint8Array(bytes.length), 0, { ifindex, gateway: bytes, metric });
         }
       });
     });
-  }
-
-  /** Brings a device up. */
-  setUp(name: string, device: string, mtu: number): void {
-    this.inside(name, () =>
-      this.#withLinks((links) => links.set(links.get(device)!.ifindex, { up: true, mtu })),
-    );
   }
 
   /** Makes a Linux bridge. */
@@ -172,15 +167,14 @@ export class Lab {
     );
   }
 
-  /** Takes a device from one namespace to another, where it comes up. */
-  moveDevice(from: string, device: string, to: string): void {
-    const netnsFd = openSync(netnsPath(this.fullName(to)), 'r');
-    try {
-      this.inside(from, () => this.#withLinks((links) => links.set(links.get(device)!.ifindex, { netnsFd })));
-    } finally {
-      closeSync(netnsFd);
-    }
-    this.inside(to, () => this.#withLinks((links) => links.set(links.get(device)!.ifindex, { up: true })));
+  /** Changes a device. */
+  change(name: string, device: string, changes: LinkChanges): void {
+    this.inside(name, () => this.#withLinks((links) => links.set(links.get(device)!.ifindex, changes)));
+  }
+
+  /** Removes a device; with a wire its other end goes too. */
+  remove(name: string, device: string): void {
+    this.inside(name, () => this.#withLinks((links) => links.remove(links.get(device)!.ifindex)));
   }
 
   #withLinks(work: (links: Links, ip: IpConfiguration) => void): void {

@@ -1,4 +1,4 @@
-/** The configuration of a switch of the lab, by OVSDB, as `ovs-vsctl` would do it: bridges, ports, what the host is called. */
+/** The configuration of a switch of the lab, by OVSDB, as `ovs-vsctl` would do it: bridges and their ports. */
 import type { Clock } from '../base/clock.ts';
 import { WeftError } from '../base/errors.ts';
 import { nullLogger } from '../base/log.ts';
@@ -35,8 +35,6 @@ export interface BridgePlan {
   readonly name: string;
   readonly datapathType: DatapathType;
   readonly ports: readonly PortPlan[];
-  /** Without flows and without a controller it drops everything, instead of learning addresses. */
-  readonly secure?: boolean;
 }
 
 /** A machine's device, and what the host says of it to whoever asks. */
@@ -44,6 +42,8 @@ export interface VifPlan {
   readonly device: string;
   readonly vif: string;
   readonly mac: string;
+  /** It is about to come here, and still somewhere else. */
+  readonly inactive?: boolean;
 }
 
 const APPLY_MS = 15_000;
@@ -130,17 +130,17 @@ export class SwitchDatabase {
     }
   }
 
-  /** Says what the host is called, and more of external_ids of its row. */
-  async identify(ids: ReadonlyMap<string, string>): Promise<void> {
-    const txn = this.#client.transaction();
-    const root = this.#root();
-    txn.mutate('Open_vSwitch', root._uuid, 'external_ids', 'delete', [...ids.keys()]);
-    txn.mutate('Open_vSwitch', root._uuid, 'external_ids', 'insert', ids);
-    await this.#commit(txn);
+  /** Waits for a bridge that somebody else makes. */
+  async hasBridge(name: string): Promise<void> {
+    const { replica } = this.#client;
+    await this.#until(() => {
+      const local = replica.table('Interface').find((row) => row.name === name);
+      return local?.ofport !== null && local?.ofport !== undefined && local.ofport > 0;
+    });
   }
 
   /** Makes a bridge with its ports, and waits until they forward. */
-  async addBridge({ name: bridge, datapathType, ports, secure }: BridgePlan): Promise<void> {
+  async addBridge({ name: bridge, datapathType, ports }: BridgePlan): Promise<void> {
     const txn = this.#client.transaction();
     const local = txn.insert('Port', {
       name: bridge,
@@ -156,12 +156,7 @@ export class SwitchDatabase {
         ...(trunks === undefined ? {} : { trunks: [...trunks] }),
       }),
     );
-    const row = txn.insert('Bridge', {
-      name: bridge,
-      datapath_type: datapathType,
-      ports: [local, ...rows],
-      ...(secure === true ? { fail_mode: 'secure' } : {}),
-    });
+    const row = txn.insert('Bridge', { name: bridge, datapath_type: datapathType, ports: [local, ...rows] });
     txn.mutate('Open_vSwitch', this.#root()._uuid, 'bridges', 'insert', [row]);
     await this.#apply(txn);
     for (const { name } of [{ name: bridge }, ...ports]) this.#checkInterface(name);
@@ -180,18 +175,28 @@ export class SwitchDatabase {
   }
 
   /** Plugs a machine's device into a bridge. */
-  async plug(bridge: string, { device, vif, mac }: VifPlan): Promise<void> {
+  async plug(bridge: string, { device, vif, mac, inactive }: VifPlan): Promise<void> {
     const txn = this.#client.transaction();
     const ids = new Map([
       ['iface-id', vif],
       ['attached-mac', mac],
-      ['iface-status', 'active'],
+      ['iface-status', inactive === true ? 'inactive' : 'active'],
     ]);
     const iface = txn.insert('Interface', { name: device, external_ids: ids });
     const port = txn.insert('Port', { name: device, interfaces: [iface] });
     txn.mutate('Bridge', this.#bridge(bridge)._uuid, 'ports', 'insert', [port]);
     await this.#apply(txn);
     this.#checkInterface(device);
+  }
+
+  /** Says that a machine is here now; resolves when the database has it. */
+  async activate(device: string): Promise<void> {
+    const iface = this.#client.replica.table('Interface').find((row) => row.name === device);
+    if (iface === undefined) throw new WeftError('switch-failed', `there is no interface ${device}`);
+    const txn = this.#client.transaction();
+    txn.mutate('Interface', iface._uuid, 'external_ids', 'delete', ['iface-status']);
+    txn.mutate('Interface', iface._uuid, 'external_ids', 'insert', new Map([['iface-status', 'active']]));
+    await this.#commit(txn);
   }
 
   /** Takes a device out of a bridge. */

@@ -2,13 +2,13 @@
 import { type ChildProcess, type SpawnOptions, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { Clock } from '../base/clock.ts';
 import { WeftError } from '../base/errors.ts';
 import type { Connector, RpcMessage } from '../ovsdb/index.ts';
 import type { Lab } from './lab.ts';
 import { type BridgePlan, SwitchDatabase } from './switch-database.ts';
 import { within } from './within.ts';
+import { Words } from './words.ts';
 
 /** What the lab takes from the program that runs it. */
 export interface LabServices {
@@ -19,48 +19,9 @@ export interface LabServices {
   readonly connector: (target: string) => Connector;
 }
 
-const START_MS = 15_000;
 const ANSWER_MS = 15_000;
-/** How often a socket is looked for that is to appear. */
-const LOOK_MS = 20;
-/** How much of what the switch said is kept, to tell why it ended. */
-const LAST_WORDS = 4000;
 /** Where Debian's package has it. */
 const STOCK_SCHEMA = '/usr/share/openvswitch/vswitch.ovsschema';
-
-/** What the process says at its standard error, and whether it has ended. */
-class Words {
-  text = '';
-  readonly #child: ChildProcess;
-
-  constructor(child: ChildProcess) {
-    this.#child = child;
-    child.stderr?.on('data', (text: Buffer) => {
-      this.text = `${this.text}${text.toString()}`.slice(-LAST_WORDS);
-    });
-  }
-
-  /** Resolves when `ready` holds, which is looked at after each word and every 20 ms; rejects if the process ends first. */
-  async wait(what: string, ready: () => boolean): Promise<void> {
-    let why: string | undefined;
-    this.#child.on('error', (error) => {
-      why = error.message;
-    });
-    this.#child.on('close', () => {
-      why ??= this.text.trim() || 'without a word';
-    });
-    const until = performance.now() + START_MS;
-    while (!ready()) {
-      if (why !== undefined) throw new WeftError('switch-failed', `${what} ended: ${why}`);
-      if (performance.now() > until)
-        throw new WeftError(
-          'lab-timeout',
-          `${what} is not ready after ${START_MS / 1000} s: ${this.text.trim()}`,
-        );
-      await sleep(LOOK_MS);
-    }
-  }
-}
 
 export class SwitchProcess {
   /** The process that forwards. */

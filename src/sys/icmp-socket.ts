@@ -5,6 +5,7 @@
  */
 import { constants } from 'node:os';
 import { check, close, fn, lastErrno, recv, SystemError, socket } from './libc.ts';
+import { enlargeBuffer } from './socket-buffer.ts';
 
 const sendto = fn<[number, Uint8Array, number, number, Uint8Array, number], number>(
   'int64_t sendto(int, void *, uint64_t, int, void *, uint32_t)',
@@ -15,6 +16,8 @@ const SOCK_RAW_CLOEXEC_NONBLOCK = 3 | 0o2000000 | 0o4000;
 const IPPROTO_ICMP = 1;
 const IPPROTO_ICMPV6 = 58;
 const MAX_PACKET = 65536;
+/** A thousand replies a second must find room while this process waits its turn. */
+const RECEIVE_BUFFER = 4 << 20;
 
 /** A socket in the namespace in which it was opened. Never waits: poll `fd` for POLLIN. */
 export class IcmpSocket {
@@ -28,6 +31,7 @@ export class IcmpSocket {
       'raw ICMP socket',
       'raw sockets take root (CAP_NET_RAW)',
     );
+    enlargeBuffer(this.fd, 'receive', RECEIVE_BUFFER);
   }
 
   /** Sends an ICMP message to an address of the socket's family. False: there is no way to that address now (nobody answers to it, or no route). */

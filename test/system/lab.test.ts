@@ -1,4 +1,4 @@
-/** What a newcomer runs: `npm start`. */
+/** The demonstration of the plain switch, and how labs are cleaned up. */
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { readdirSync, statSync } from 'node:fs';
@@ -37,8 +37,8 @@ async function standing(): Promise<{ child: ChildProcess; report: () => string }
 const exited = (child: ChildProcess) =>
   until('the lab is down', () => child.exitCode !== null || child.signalCode !== null);
 
-test('npm start -- --once: every expectation holds, and nothing is left', { skip }, () => {
-  const done = spawnSync('npm', ['start', '--', '--once'], { cwd: ROOT, encoding: 'utf8', timeout: 120_000 });
+test('the demonstration: every expectation holds, and nothing is left', { skip }, () => {
+  const done = spawnSync(weft, ['lab', 'demo', '--once'], { encoding: 'utf8', timeout: 120_000 });
   assert.equal(done.status, 0, `${done.stdout}${done.stderr}`);
   assert.match(done.stdout, /All 8 expectations held/);
   assert.match(done.stdout, /vm1 -> vm3: \d+ MB in/);

@@ -1,6 +1,7 @@
 /** The process of a guest: does in its namespace what the lab asks for, until the lab goes away. */
 import { WeftError } from '../../base/errors.ts';
 import { POLLIN, PollSet } from '../../sys/poll.ts';
+import { sendRaw } from './forger.ts';
 import { MarkWatcher, markBytes } from './marks.ts';
 import { KernelLink, ping } from './pinger.ts';
 import type { GuestConfig, GuestOperations, GuestReply, GuestRequest, Operation } from './protocol.ts';
@@ -78,6 +79,13 @@ class Guest implements Handlers {
     return probe(targets, markBytes(mark), minimumMs, limitMs);
   }
 
+  sendRaw({ frames }: GuestOperations['sendRaw']['args']) {
+    return sendRaw(
+      DEVICE,
+      frames.map((frame) => Buffer.from(frame, 'hex')),
+    );
+  }
+
   async watchMarks({ nonce }: GuestOperations['watchMarks']['args']) {
     this.#marks?.finish();
     this.#marks = new MarkWatcher(DEVICE, nonce);
@@ -85,9 +93,9 @@ class Guest implements Handlers {
   }
 
   async marks() {
-    const counts = this.#marks?.finish() ?? {};
+    const seen = this.#marks?.finish() ?? {};
     this.#marks = undefined;
-    return counts;
+    return seen;
   }
 
   async startSeries({ address, intervalMs }: GuestOperations['startSeries']['args']) {

@@ -28,11 +28,21 @@ export function markBytes({ nonce, sender }: Mark): Buffer {
   return bytes;
 }
 
+/** What came of one sender. */
+export interface Marked {
+  readonly frames: number;
+  /** The first of them, in hex, as far as it tells what it is. */
+  readonly first: string;
+}
+
+/** So much of a frame tells what it is. */
+const TELLING = 160;
+
 /** Looks for marks of one round in every frame that arrives at a device, as deep in it as it may be. */
 export class MarkWatcher {
   readonly #port: PacketPort;
   readonly #prefix: Buffer;
-  readonly #counts: Record<number, number> = {};
+  readonly #seen: Record<number, Marked> = {};
   readonly #frame = new RxFrame();
 
   constructor(device: string, nonce: number) {
@@ -54,16 +64,18 @@ export class MarkWatcher {
       const at = frame.indexOf(this.#prefix);
       if (at >= 0 && at + MARK_LENGTH <= frame.length) {
         const sender = frame.readUInt16BE(at + 6);
-        this.#counts[sender] = (this.#counts[sender] ?? 0) + 1;
+        const known = this.#seen[sender];
+        const first = known?.first ?? frame.toString('hex', 0, TELLING);
+        this.#seen[sender] = { frames: (known?.frames ?? 0) + 1, first };
       }
       this.#port.release();
     }
   }
 
-  /** Frames by the number of their sender since the start; ends the watch. */
-  finish(): Record<number, number> {
+  /** What came since the start, by the number of its sender; ends the watch. */
+  finish(): Record<number, Marked> {
     this.#drain();
     this.#port.close();
-    return this.#counts;
+    return this.#seen;
   }
 }

@@ -1,6 +1,6 @@
 /** What a lab asks of a guest, over the channel that Node gives a child process. */
 
-import type { Mark } from './marks.ts';
+import type { Mark, Marked } from './marks.ts';
 
 /** Whom to ping. */
 export interface PingTarget {
@@ -89,10 +89,12 @@ export interface GuestOperations {
     args: { targets: readonly ProbeTarget[]; mark: Mark; minimumMs: number; limitMs: number };
     result: ProbeOutcome[];
   };
+  /** Sends frames, in hex, past its own network stack; how many went out. */
+  sendRaw: { args: { frames: readonly string[] }; result: number };
   /** Begins to look for marks in what arrives at eth0. */
   watchMarks: { args: { nonce: number }; result: null };
-  /** How many frames had which sender's mark since then, and ends it. */
-  marks: { args: null; result: Record<number, number> };
+  /** What came with which sender's mark since then, and ends it. */
+  marks: { args: null; result: Record<number, Marked> };
   /** Begins to ping at a steady pace. */
   startSeries: { args: { address: string; intervalMs: number }; result: null };
   stopSeries: { args: null; result: SeriesOutcome };

@@ -35,7 +35,7 @@ function round(other: Readonly<Record<number, Partial<Finding>>> = {}): RoundRes
       }),
     )
     .map((finding, i) => ({ ...finding, ...other[i] }));
-  return { findings, strays: [], frames: 9, seconds: 1 };
+  return { findings, strays: [], frames: 9, forged: 0, seconds: 1 };
 }
 
 test('the matrix shows with what each reaches each', () => {
@@ -59,7 +59,7 @@ test('what is not as expected is marked, and told in words', () => {
   const [vm1, , vm3] = PLAN.machines;
   const result: RoundResult = {
     ...round({ 0: { reached: false }, 5: { reached: true, other: 'vm1' } }),
-    strays: [{ from: vm1, at: vm3, frames: 2 }],
+    strays: [{ from: vm1, at: vm3, frames: 2, first: '0011' }],
   };
   assert.ok(!heldRound(result));
   assert.match(matrixText(PLAN, result), /vm1 {13}!1 /);
@@ -68,7 +68,7 @@ test('what is not as expected is marked, and told in words', () => {
     wrongText(result),
     '  wrong: vm1 does not reach vm2 by ping at 10.0.0.2\n' +
       '  wrong: vm2 reaches vm3 by tcp/80 at 10.0.0.1; vm1 answered\n' +
-      '  wrong: 2 frames of vm1 turned up at vm3\n',
+      '  wrong: 2 frames of vm1 turned up at vm3, such as 0011\n',
   );
 });
 

@@ -46,7 +46,8 @@ export function wrongText(result: RoundResult): string {
     return `  wrong: ${from.name} ${expected ? 'does not reach' : 'reaches'} ${to.name} by ${probe} at ${address}${instead}\n`;
   });
   const strays = result.strays.map(
-    ({ from, at, frames }) => `  wrong: ${frames} frames of ${from.name} turned up at ${at.name}\n`,
+    ({ from, at, frames, first }) =>
+      `  wrong: ${frames} frames of ${from.name} turned up at ${at.name}, such as ${first}\n`,
   );
   return [...wrong, ...strays].join('');
 }

@@ -1,13 +1,17 @@
 /** One round of probes: every machine tries everything on every other at once, and what came of it. */
 import { isIpv6 } from '../file/address.ts';
 import { type LabPlan, type MachinePlan, type PairPlan, type Probe, probeText } from '../file/plan.ts';
+import { markBytes } from '../guest/marks.ts';
 import type { ProbeTarget } from '../guest/protocol.ts';
+import { forgedFrames } from './forge.ts';
 import type { Site } from './site.ts';
 
 /** How long an answer that must not come is waited for. */
 const SILENCE_MS = 1200;
 /** How long one that must come is. */
-const ANSWER_MS = 10_000;
+const ANSWER_MS = 12_000;
+/** How long after the last forged frame it may still turn up. */
+const SETTLE_MS = 300;
 
 /** One probe of a pair, over one family of addresses. */
 export interface Finding {
@@ -28,6 +32,8 @@ export interface Stray {
   readonly from: MachinePlan;
   readonly at: MachinePlan;
   readonly frames: number;
+  /** One of them, in hex. */
+  readonly first: string;
 }
 
 export interface RoundResult {
@@ -35,6 +41,8 @@ export interface RoundResult {
   readonly strays: readonly Stray[];
   /** Marked frames that were seen at machines. */
   readonly frames: number;
+  /** Frames that machines sent which they have no business to send. */
+  readonly forged: number;
   readonly seconds: number;
 }
 
@@ -104,15 +112,35 @@ export class Round {
       machines.map(({ name }) => this.#site.guest(name).ask('watchMarks', { nonce: this.#nonce })),
     );
     const found = await Promise.all(machines.map((from, sender) => this.#probeFrom(from, sender)));
+    const sent = await Promise.all(machines.map((from, sender) => this.#forgeFrom(from, sender)));
+    const forged = sent.reduce((sum, n) => sum + n, 0);
+    // What is right must get through behind what is forged: then the switches have dealt with all of it.
+    if (forged > 0) await Promise.all(machines.map((from, sender) => this.#flush(from, sender)));
     const seen = await Promise.all(machines.map(({ name }) => this.#site.guest(name).ask('marks', null)));
     const strays = machines.flatMap((at, i) =>
       machines.flatMap((from, sender) => {
-        const frames = seen[i][sender] ?? 0;
-        return frames > 0 && from.tenant !== at.tenant ? [{ from, at, frames }] : [];
+        const marked = seen[i][sender];
+        return marked === undefined || from.tenant === at.tenant ? [] : [{ from, at, ...marked }];
       }),
     );
-    const frames = seen.flatMap((counts) => Object.values(counts)).reduce((sum, n) => sum + n, 0);
-    return { findings: found.flat(), strays, frames, seconds: (performance.now() - started) / 1000 };
+    const all = seen.flatMap((bySender) => Object.values(bySender));
+    const frames = all.reduce((sum, marked) => sum + marked.frames, 0);
+    return { findings: found.flat(), strays, frames, forged, seconds: (performance.now() - started) / 1000 };
+  }
+
+  #forgeFrom(from: MachinePlan, sender: number): Promise<number> {
+    const mark = markBytes({ nonce: this.#nonce, sender });
+    const frames = forgedFrames(this.#site.plan, from, mark).map((frame) =>
+      Buffer.from(frame).toString('hex'),
+    );
+    return this.#site.guest(from.name).ask('sendRaw', { frames });
+  }
+
+  async #flush(from: MachinePlan, sender: number): Promise<void> {
+    const targets = tasksOf(this.#site.plan, from).flatMap(({ target }) => (target.expected ? [target] : []));
+    const mark = { nonce: this.#nonce, sender };
+    const times = { minimumMs: SETTLE_MS, limitMs: ANSWER_MS };
+    await this.#site.guest(from.name).ask('probe', { targets, mark, ...times });
   }
 
   async #probeFrom(from: MachinePlan, sender: number): Promise<Finding[]> {

@@ -21,6 +21,8 @@ const STOCK_CABLE_BRIDGE = 'phy';
 /** Machines send 1500 bytes, and tunnels put up to 70 in front. */
 const UNDERLAY_MTU = 1600;
 const DEVICE = 'eth0';
+/** What a machine's device is called on the host that it goes to, until it is there. */
+const NEXT_DEVICE = 'eth1';
 
 /** What each host's switch is started with beside its directory. */
 export type SwitchOptions = (host: HostPlan) => readonly string[];
@@ -40,7 +42,7 @@ export class Site {
     this.plan = plan;
   }
 
-  /** Makes hosts, their network and their switches; every switch has an integration bridge without ports. */
+  /** Makes hosts, their network and their switches. */
   async build(options: SwitchOptions = () => []): Promise<void> {
     const lab = this.#lab;
     lab.namespace(UNDERLAY);
@@ -80,14 +82,12 @@ export class Site {
         : await SwitchProcess.start(this.#lab, name, this.#services, options);
     this.#switches.set(name, started);
     const { database } = started;
-    await database.identify(new Map([['system-id', name]]));
     const datapathType = kind === 'kernel' ? 'system' : 'netdev';
     if (kind === 'stock') {
       await database.addBridge({ name: STOCK_CABLE_BRIDGE, datapathType, ports: [{ name: CABLE }] });
-      this.#lab.setUp(name, STOCK_CABLE_BRIDGE, UNDERLAY_MTU);
+      this.#lab.change(name, STOCK_CABLE_BRIDGE, { up: true, mtu: UNDERLAY_MTU });
       this.#lab.configure(name, STOCK_CABLE_BRIDGE, { addresses: [underlay] });
     }
-    await database.addBridge({ name: INTEGRATION_BRIDGE, datapathType, ports: [], secure: true });
   }
 
   host(name: string): HostPlan {
@@ -115,28 +115,47 @@ export class Site {
     return place;
   }
 
-  /** Plugs every machine into its host's integration bridge. */
+  /** Plugs every machine into its host's integration bridge, once the host's agent has made that. */
   async plugAll(): Promise<void> {
-    await Promise.all(this.plan.machines.map((machine) => this.#plug(machine)));
+    for (const each of this.#switches.values()) await each.database.hasBridge(INTEGRATION_BRIDGE);
+    await Promise.all(
+      this.plan.machines.map((machine) => this.#plug(machine, this.placeOf(machine.name), DEVICE, false)),
+    );
   }
 
-  async #plug({ name, vif, mac }: MachinePlan): Promise<void> {
-    const host = this.placeOf(name);
+  async #plug(
+    { name, vif, mac }: MachinePlan,
+    host: string,
+    device: string,
+    inactive: boolean,
+  ): Promise<void> {
     const stock = this.host(host).kind === 'stock';
-    this.#lab.inside(name, () => setOffload(DEVICE, 'txChecksum', !stock));
-    await this.switchOf(host).database.plug(INTEGRATION_BRIDGE, { device: name, vif, mac });
+    this.#lab.inside(name, () => setOffload(device, 'txChecksum', !stock));
+    const { database } = this.switchOf(host);
+    await database.plug(INTEGRATION_BRIDGE, { device: name, vif, mac, inactive });
   }
 
-  /** Takes a running machine to another host: its device goes there as it is, and is plugged in. */
+  /**
+   * Takes a running machine to another host as a hypervisor does: it gets a second device there, plugged in but not
+   * active; then all at once goes on with that one, which the new host is told; then the first goes away.
+   */
   async move(machine: MachinePlan, to: string): Promise<void> {
-    const from = this.placeOf(machine.name);
+    const { name, mac, addresses, gateways } = machine;
+    const from = this.placeOf(name);
     if (from === to) return;
-    this.#lab.moveDevice(from, machine.name, to);
-    this.#places.set(machine.name, to);
-    await Promise.all([
-      this.#plug(machine),
-      this.switchOf(from).database.unplug(INTEGRATION_BRIDGE, machine.name),
-    ]);
+    const lab = this.#lab;
+    lab.wire({ at: to, device: name }, { at: name, device: NEXT_DEVICE, mac });
+    await this.#plug(machine, to, NEXT_DEVICE, true);
+    // Its routes are there but second best, so that there is one at every moment.
+    lab.configure(name, NEXT_DEVICE, { addresses, gateways, metric: 1 });
+    const told = this.switchOf(to).database.activate(name);
+    lab.change(name, DEVICE, { up: false });
+    this.#places.set(name, to);
+    await told;
+    await this.switchOf(from).database.unplug(INTEGRATION_BRIDGE, name);
+    lab.remove(name, DEVICE);
+    lab.change(name, NEXT_DEVICE, { name: DEVICE });
+    lab.configure(name, DEVICE, { addresses: [], gateways });
   }
 
   /** How a host forwards: "in the kernel, by eBPF". */

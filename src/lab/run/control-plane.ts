@@ -1,0 +1,31 @@
+/** What a lab needs of the controller and its agents. */
+import type { HostPlan, LabPlan } from '../file/plan.ts';
+
+/** Whether everything that was asked for is live, and if not, what is missing. */
+export interface Settled {
+  readonly realized: boolean;
+  readonly reason: string;
+  /** From the write to the last host's confirmation. */
+  readonly elapsedMs: number | undefined;
+}
+
+export interface ControlPlane {
+  /** Starts the controller, and makes whatever agents need to connect to it. */
+  start(plan: LabPlan): Promise<void>;
+  /** Further words for a host's `weft switch`: its agent is in the same process. */
+  switchOptions(host: HostPlan): readonly string[];
+  /** Starts the agents that run beside switches which have none. */
+  startAgents(hosts: readonly HostPlan[]): Promise<void>;
+  /** Makes all objects of the plan in one transaction. */
+  apply(plan: LabPlan): Promise<void>;
+  /** Waits until every host has confirmed everything; after `ms` says what is missing. */
+  settled(ms: number): Promise<Settled>;
+  /** Kills the controller without a word. */
+  kill(): Promise<void>;
+  /** Starts it again over what it has on disk. */
+  restart(): Promise<void>;
+  /** Objects that the API lists, by kind and name. */
+  count(): Promise<number>;
+  /** How a person gets at it: environment for `weft net`, and the address. */
+  readonly access: { readonly url: string; readonly token: string };
+}
