@@ -1,5 +1,6 @@
 import type { WeftError } from '../base/errors.ts';
 import type { Flow } from '../flow/layout.ts';
+import type { DatapathConnections } from './conntrack/connections.ts';
 
 /**
  * The seam between the slow path (`switch`) and whatever forwards packets: the userspace datapath, in
@@ -59,6 +60,9 @@ export interface Datapath {
   meterSet(meter: number, config: MeterConfig): void;
   meterDelete(meter: number): void;
   meterCounts(meter: number): MeterCounts;
+
+  /** What `ct` actions track. */
+  readonly connections: DatapathConnections;
 
   /**
    * Who is called for packets without a megaflow and for `userspace` actions. The packet's bytes are

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import type { CommandRegistry } from '../../base/command.ts';
 import { dpctlDumpFlows } from '../../switch/appctl/datapath.ts';
 import { Dpctl } from '../../switch/appctl/dpctl.ts';
+import { DpctlConntrack } from '../../switch/appctl/dpctl-conntrack.ts';
 import type { CommandTarget } from './commands.ts';
 
 /** `dpctl/...`: what `ovs-dpctl` does, within the daemon. */
@@ -50,4 +51,23 @@ export function registerDpctlCommands(commands: CommandRegistry, target: Command
     dpctl.deleteFlows(args[0]);
     return undefined;
   });
+  const conntrack = new DpctlConntrack(dpctl);
+  add('dpctl/dump-conntrack', '[-m] [-s] [dp] [zone=N]', 0, 4, (args) => conntrack.dump(args));
+  add('dpctl/flush-conntrack', '[dp] [zone=N] [ct-orig-tuple] [ct-reply-tuple]', 0, 4, (args) =>
+    done(() => conntrack.flush(args)),
+  );
+  add('dpctl/ct-stats-show', '[dp] [zone=N]', 0, 3, (args) => conntrack.stats(args));
+  add('dpctl/ct-set-maxconns', '[dp] maxconns', 1, 2, (args) => conntrack.setMaxConnections(args));
+  add('dpctl/ct-get-maxconns', '[dp]', 0, 1, (args) => conntrack.maxConnections(args));
+  add('dpctl/ct-get-nconns', '[dp]', 0, 1, (args) => conntrack.count(args));
+  add('dpctl/ct-enable-tcp-seq-chk', '[dp]', 0, 1, (args) => conntrack.setTcpSequenceCheck(args, true));
+  add('dpctl/ct-disable-tcp-seq-chk', '[dp]', 0, 1, (args) => conntrack.setTcpSequenceCheck(args, false));
+  add('dpctl/ct-get-tcp-seq-chk', '[dp]', 0, 1, (args) => conntrack.tcpSequenceCheck(args));
+  add('dpctl/ct-set-limits', '[dp] [default=L] [zone=N,limit=L]...', 1, Infinity, (args) =>
+    done(() => conntrack.setLimits(args)),
+  );
+  add('dpctl/ct-del-limits', '[dp] zone=N1[,N2]...', 1, 2, (args) =>
+    done(() => conntrack.deleteLimits(args)),
+  );
+  add('dpctl/ct-get-limits', '[dp] [zone=N1[,N2]...]', 0, 2, (args) => conntrack.limits(args));
 }

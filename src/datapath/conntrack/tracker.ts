@@ -310,6 +310,11 @@ export class ConnectionTracker {
     }
   }
 
+  /** Tuple of the connection whose helper expected the one in a slot. */
+  parentOf(slot: number): T.Tuple | undefined {
+    return this.#parents.get(slot);
+  }
+
   /** The connection at hand ends. */
   #forget(slot: number): void {
     const { words, base } = this.table;

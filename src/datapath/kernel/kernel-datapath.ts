@@ -6,6 +6,8 @@ import { EpollSet } from '../../sys/epoll.ts';
 import type { MemoryMap } from '../../sys/memory-map.ts';
 import { inNetns } from '../../sys/netns.ts';
 import { PacketSender } from '../../sys/packet-sender.ts';
+import { DatapathConnections } from '../conntrack/connections.ts';
+import { answer } from '../conntrack/control.ts';
 import { ConnectionTracker } from '../conntrack/tracker.ts';
 import { extractFlow } from '../packet/extract.ts';
 import { DEFAULT_HEADROOM, Packet } from '../packet/packet.ts';
@@ -179,6 +181,7 @@ class Kernel implements KernelDatapath {
   readonly #log: ModuleLog;
   readonly #maps: KernelMaps;
   readonly #core: Core;
+  readonly connections: DatapathConnections;
   readonly #counters: Counters;
   readonly #meters = new DatapathMeters();
   readonly #counterMemory: MemoryMap;
@@ -242,6 +245,8 @@ class Kernel implements KernelDatapath {
     this.#counters = new Counters(maxFlows, this.#counterMemory.buffer);
     this.#kernelCounters = new KernelCounters(this.#maps);
     this.#reader = new UpcallReader(this.#maps);
+    const tracker = new ConnectionTracker(options);
+    this.connections = new DatapathConnections((request) => answer(tracker, request, clock.now()));
     this.#core = new Core({
       host: {
         now: () => clock.now(),
@@ -252,7 +257,7 @@ class Kernel implements KernelDatapath {
       maxMasks: options.maxMasks ?? DEFAULT_MAX_MASKS,
       random: options.random,
       meters: this.#meters.bank,
-      conntrack: new ConnectionTracker(options),
+      conntrack: tracker,
     });
     this.#slots = new ActionSlots(
       { set: (slot, bytes) => void this.#maps.actions.set(slot, bytes) },

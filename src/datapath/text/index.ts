@@ -1,5 +1,6 @@
-/** Datapath flows, actions and statistics as text: what dpctl, dpif and ofproto/trace read and print. */
+/** Datapath flows, actions, statistics and connections as text: what dpctl, dpif and ofproto/trace read and print. */
 
+export { type ConnectionFormat, formatConnection, tcpStateName } from './connection.ts';
 export {
   type DumpedFlow,
   formatFlow,

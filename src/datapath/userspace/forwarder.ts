@@ -1,7 +1,9 @@
+import { serialize } from 'node:v8';
 import { WeftError } from '../../base/errors.ts';
 import type { Flow } from '../../flow/layout.ts';
 import { EventFd } from '../../sys/event-fd.ts';
 import { POLLERR, POLLHUP, POLLIN, POLLNVAL, PollSet } from '../../sys/poll.ts';
+import { answer, type ConntrackRequest } from '../conntrack/control.ts';
 import { ConnectionTracker } from '../conntrack/tracker.ts';
 import { Packet } from '../packet/packet.ts';
 import { DevicePort, openDevice } from '../ports/device.ts';
@@ -42,6 +44,7 @@ export class Forwarder implements M.CommandHandler {
   readonly #upcalls: UpcallWriter;
   readonly #counters: Counters;
   readonly #core: Core;
+  readonly #tracker: ConnectionTracker;
   readonly #meters: MeterBank;
   readonly #wake: EventFd;
   /** Longest time to go on looking, and how long it is now; milliseconds. */
@@ -77,6 +80,7 @@ export class Forwarder implements M.CommandHandler {
     this.#tell = tell;
     this.#meters = new MeterBank(new MeterCounters(setup.meters));
     const random = seeded(setup.seed);
+    this.#tracker = new ConnectionTracker({ random });
     this.#core = new Core({
       host: {
         now: () => this.#now,
@@ -87,7 +91,7 @@ export class Forwarder implements M.CommandHandler {
       maxMasks: setup.maxMasks,
       random,
       meters: this.#meters,
-      conntrack: new ConnectionTracker({ random }),
+      conntrack: this.#tracker,
     });
     this.#rebuildPolls();
   }
@@ -256,7 +260,7 @@ export class Forwarder implements M.CommandHandler {
   }
 
   portAdd(number: number, spec: PortSpec): void {
-    let answer: M.Answer = { ok: true };
+    let result: M.Answer = { ok: true };
     try {
       const port = this.#open(number, spec);
       this.#ports = [...this.#ports, port];
@@ -264,9 +268,11 @@ export class Forwarder implements M.CommandHandler {
       this.#rebuildPolls();
     } catch (error) {
       const { code, remedy } = error instanceof WeftError ? error : { code: 'port-failed', remedy: '' };
-      answer = { ok: false, code, message: (error as Error).message, remedy };
+      result = { ok: false, code, message: (error as Error).message, remedy };
     }
-    const bytes = new TextEncoder().encode(JSON.stringify(answer)).subarray(0, M.ANSWER_BYTES);
+    this.#say(new TextEncoder().encode(JSON.stringify(result)).subarray(0, M.ANSWER_BYTES));
+  }
+  #say(bytes: Uint8Array): void {
     this.#answer.set(bytes);
     Atomics.store(this.#control, M.CTL_ANSWER_LENGTH, bytes.length);
   }
@@ -309,6 +315,9 @@ export class Forwarder implements M.CommandHandler {
   }
   execute(request: ExecuteRequest): void {
     this.#core.execute(packetOf(request), request.flow, request.actions);
+  }
+  conntrack(request: ConntrackRequest): void {
+    this.#say(serialize(answer(this.#tracker, request, this.#now)));
   }
   sync(id: number): void {
     while (this.#pending.length > 0) (this.#pending.pop() as ForwardingPort).flush();

@@ -2,6 +2,8 @@ import type { Clock } from '../../base/clock.ts';
 import { WeftError } from '../../base/errors.ts';
 import type { Logger, ModuleLog } from '../../base/log.ts';
 import { type Flow, W_IN_PORT } from '../../flow/layout.ts';
+import { DatapathConnections } from '../conntrack/connections.ts';
+import { answer } from '../conntrack/control.ts';
 import { ConnectionTracker } from '../conntrack/tracker.ts';
 import { Packet } from '../packet/packet.ts';
 import { type DummyPort, wireBytes } from '../ports/dummy.ts';
@@ -86,7 +88,7 @@ class InProcess implements InProcessDatapath {
   readonly #clock: Clock;
   readonly #log: ModuleLog;
   readonly #core: Core;
-  readonly #tracker: ConnectionTracker;
+  readonly connections: DatapathConnections;
   readonly #counters: Counters;
   readonly #ports = new PortNumbers<Dummy>(true);
   readonly #meters = new DatapathMeters();
@@ -101,7 +103,8 @@ class InProcess implements InProcessDatapath {
     const maxFlows = options.maxFlows ?? DEFAULT_MAX_FLOWS;
     this.type = options.type ?? 'dummy@ovs-dummy';
     this.name = options.name ?? 'ovs-dummy';
-    this.#tracker = new ConnectionTracker(options);
+    const tracker = new ConnectionTracker(options);
+    this.connections = new DatapathConnections((request) => answer(tracker, request, this.#clock.now()));
     this.#clock = options.clock;
     this.#log = options.log.module('dpif').limited(60, 5);
     this.#counters = new Counters(maxFlows);
@@ -114,7 +117,7 @@ class InProcess implements InProcessDatapath {
       maxFlows,
       maxMasks: options.maxMasks ?? DEFAULT_MAX_MASKS,
       random: options.random,
-      conntrack: this.#tracker,
+      conntrack: tracker,
       meters: this.#meters.bank,
     });
     this.portAdd({ name: this.name, type: 'dummy-internal' }, LOCAL_PORT);

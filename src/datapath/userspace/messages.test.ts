@@ -18,6 +18,7 @@ function recorder(log: unknown[]): M.CommandHandler {
     execute: (r) => log.push(['execute', r.packet.slice(), r.flow.slice(), r.actions, r.offload]),
     meterSet: (meter, config) => log.push(['meterSet', meter, config]),
     meterDelete: (meter) => log.push(['meterDelete', meter]),
+    conntrack: (request) => log.push(['conntrack', request]),
     sync: (id) => log.push(['sync', id]),
     stop: () => log.push(['stop']),
   };
@@ -43,6 +44,7 @@ test('commands arrive as they were given, in order', () => {
     M.portDeleteCommand(5),
     M.meterSetCommand(3, { unit: 'packets', bands: [{ rate: 1, burst: 2 }] }),
     M.meterDeleteCommand(3),
+    M.conntrackCommand({ kind: 'flush', zone: 9 }),
     M.syncCommand(77),
     M.stopCommand,
   ]) {
@@ -62,6 +64,7 @@ test('commands arrive as they were given, in order', () => {
     ['portDelete', 5],
     ['meterSet', 3, { unit: 'packets', bands: [{ rate: 1, burst: 2 }] }],
     ['meterDelete', 3],
+    ['conntrack', { kind: 'flush', zone: 9 }],
     ['sync', 77],
     ['stop'],
   ]);

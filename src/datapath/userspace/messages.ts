@@ -1,5 +1,6 @@
 import { deserialize, serialize } from 'node:v8';
 import { FLOW_WORDS, type Flow } from '../../flow/layout.ts';
+import { ANSWER_BYTES as CONNTRACK_ANSWER_BYTES, type ConntrackRequest } from '../conntrack/control.ts';
 import type { Packet } from '../packet/packet.ts';
 import type {
   DpAction,
@@ -28,6 +29,7 @@ export const CMD_SYNC = 7;
 export const CMD_STOP = 8;
 export const CMD_METER_SET = 9;
 export const CMD_METER_DELETE = 10;
+export const CMD_CONNTRACK = 11;
 
 /** Words of the control block. */
 export const CTL_WORKER_SLEEPS = 0;
@@ -39,7 +41,7 @@ export const CTL_MAIN_WAITS = 3;
 /** Length of the answer to the last command that has one. */
 export const CTL_ANSWER_LENGTH = 4;
 export const CTL_WORDS = 16;
-export const ANSWER_BYTES = 8192;
+export const ANSWER_BYTES = CONNTRACK_ANSWER_BYTES;
 
 /** What the forwarding thread is started with. */
 export interface WorkerSetup {
@@ -129,6 +131,10 @@ export function meterSetCommand(meter: number, config: MeterConfig): Writer {
 export function meterDeleteCommand(meter: number): Writer {
   return (ring) => record(ring, [CMD_METER_DELETE, meter], []);
 }
+export function conntrackCommand(request: ConntrackRequest): Writer {
+  const tree = serialize(request);
+  return (ring) => record(ring, [CMD_CONNTRACK], [tree]);
+}
 export function syncCommand(id: number): Writer {
   return (ring) => record(ring, [CMD_SYNC, id], []);
 }
@@ -143,6 +149,7 @@ export interface CommandHandler {
   flowDelete(slot: number): void;
   meterSet(meter: number, config: MeterConfig): void;
   meterDelete(meter: number): void;
+  conntrack(request: ConntrackRequest): void;
   execute(request: ExecuteRequest): void;
   sync(id: number): void;
   stop(): void;
@@ -194,6 +201,9 @@ export function takeCommand(ring: Ring, handler: CommandHandler): boolean {
         break;
       case CMD_METER_DELETE:
         handler.meterDelete(words[w + 1]);
+        break;
+      case CMD_CONNTRACK:
+        handler.conntrack(tree(at + 4) as ConntrackRequest);
         break;
       case CMD_SYNC:
         handler.sync(words[w + 1]);

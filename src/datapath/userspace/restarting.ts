@@ -2,6 +2,8 @@ import type { Clock, Timer } from '../../base/clock.ts';
 import { WeftError } from '../../base/errors.ts';
 import type { ModuleLog } from '../../base/log.ts';
 import { putFlows, readFlowStats } from '../batch.ts';
+import { DatapathConnections } from '../conntrack/connections.ts';
+import type { ConntrackAnswer, ConntrackRequest } from '../conntrack/control.ts';
 import type {
   Datapath,
   DatapathFeatures,
@@ -37,6 +39,23 @@ const NO_TRAFFIC: PortStats = {
   txDropped: 0,
 };
 
+/** What a tracker that isn't there says. */
+function nothingOf(request: ConntrackRequest): ConntrackAnswer {
+  switch (request.kind) {
+    case 'dump':
+      return { records: new Uint32Array(0), next: -1 };
+    case 'state':
+      return { connections: 0, maxConnections: 0, checksTcpSequence: true };
+    case 'limits':
+      return [];
+    case 'forget':
+    case 'delete-limit':
+      return false;
+    default:
+      return null;
+  }
+}
+
 export interface RestartingOptions {
   /** Builds one; `onFailure` is called once if it dies. */
   readonly make: (onFailure: (error: Error) => void) => Datapath;
@@ -46,7 +65,7 @@ export interface RestartingOptions {
 
 /**
  * A datapath that outlives the thread it runs in. When that dies, a new one is built and given the same
- * ports and meters under the same numbers; whoever keeps megaflows is told that they are gone (`setResetHandler`),
+ * ports and meters under the same numbers, and the same limits and timeouts of connections; whoever keeps megaflows is told that they are gone (`setResetHandler`),
  * and installs them again as packets come up. Counters of ports and of lookups start anew. In between,
  * ports and flows can't be added (`datapath-dead`), packets are dropped, and counters read 0.
  */
@@ -55,6 +74,11 @@ export class RestartingDatapath implements Datapath {
   #inner: Datapath;
   readonly #ports = new Map<number, PortSpec>();
   readonly #meters = new Map<number, MeterConfig>();
+  readonly #conntrackSettings = new Map<string, ConntrackRequest>();
+  readonly connections = new DatapathConnections((request) => {
+    this.#noteSetting(request);
+    return this.#orElse(nothingOf(request), () => this.#inner.connections.ask(request));
+  });
   #upcallHandler: ((upcall: Upcall) => void) | null = null;
   #resetHandler: (() => void) | null = null;
   #pause = FIRST_PAUSE_MS;
@@ -105,7 +129,29 @@ export class RestartingDatapath implements Datapath {
       }
     }
     for (const [meter, config] of this.#meters) this.meterSet(meter, config);
+    for (const setting of this.#conntrackSettings.values()) this.connections.ask(setting);
     log.info(`${this.#inner.name}: forwarding again, with ${this.#ports.size} ports`);
+  }
+
+  #noteSetting(request: ConntrackRequest): void {
+    const settings = this.#conntrackSettings;
+    switch (request.kind) {
+      case 'set-limit':
+        settings.set(`limit ${request.zone}`, request);
+        break;
+      case 'delete-limit':
+        settings.delete(`limit ${request.zone}`);
+        break;
+      case 'set-timeouts':
+        settings.set(`timeouts ${request.name}`, request);
+        break;
+      case 'delete-timeouts':
+        settings.delete(`timeouts ${request.name}`);
+        break;
+      case 'set-max-connections':
+      case 'set-tcp-sequence-check':
+        settings.set(request.kind, request);
+    }
   }
 
   /** What `fn` gives, or `otherwise` while the forwarding thread is gone. */

@@ -1,8 +1,11 @@
+import { deserialize } from 'node:v8';
 import { Worker } from 'node:worker_threads';
 import type { Clock } from '../../base/clock.ts';
 import { WeftError } from '../../base/errors.ts';
 import type { Logger, ModuleLog } from '../../base/log.ts';
 import { EventFd } from '../../sys/event-fd.ts';
+import { DatapathConnections } from '../conntrack/connections.ts';
+import type { ConntrackAnswer } from '../conntrack/control.ts';
 import { DEVICE_TYPES } from '../ports/device.ts';
 import { TUNNEL_TYPES } from '../ports/tunnel.ts';
 import type {
@@ -77,6 +80,11 @@ class WorkerDatapath implements Datapath {
   readonly type: string;
   readonly name: string;
   readonly features: DatapathFeatures = USERSPACE_FEATURES;
+  readonly connections = new DatapathConnections((request) => {
+    this.#do(M.conntrackCommand(request));
+    this.#await();
+    return deserialize(this.#answered()) as ConntrackAnswer;
+  });
   readonly #clock: Clock;
   readonly #log: ModuleLog;
   readonly #onFailure: ((error: Error) => void) | undefined;
@@ -157,8 +165,7 @@ class WorkerDatapath implements Datapath {
     this.#counters.portClear(port);
     this.#do(M.portAddCommand(port, spec));
     this.#await();
-    const length = Atomics.load(this.#control, M.CTL_ANSWER_LENGTH);
-    const answer = JSON.parse(new TextDecoder().decode(this.#answer.slice(0, length))) as M.Answer;
+    const answer = JSON.parse(new TextDecoder().decode(this.#answered())) as M.Answer;
     if (!answer.ok) throw new WeftError(answer.code, answer.message, { remedy: answer.remedy });
     this.#ports.add({ port, name: spec.name, type: spec.type });
     return port;
@@ -273,6 +280,9 @@ class WorkerDatapath implements Datapath {
     this.#wake.close();
   }
 
+  #answered(): Uint8Array {
+    return this.#answer.slice(0, Atomics.load(this.#control, M.CTL_ANSWER_LENGTH));
+  }
   #known(id: MegaflowId): void {
     if (!this.#table.has(id)) throw new WeftError('no-such-flow', `the datapath has no flow ${id}`);
   }

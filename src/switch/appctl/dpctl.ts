@@ -70,6 +70,11 @@ export class Dpctl {
     return this.#find(name) !== undefined;
   }
 
+  /** The one of that name; none is given: the only one. */
+  datapath(name: string | undefined): Datapath {
+    return parts(this.#open(name)).datapath;
+  }
+
   addDatapath(name: string, interfaces: readonly string[]): void {
     if (this.#find(name) !== undefined) throw failure('add_dp (File exists)');
     const [type, bare] = splitName(name);

@@ -1,5 +1,7 @@
 import { OfError } from '../../../openflow/errors.ts';
 import type { OfMessageOf } from '../../../openflow/message.ts';
+import { addressFamily } from '../../../openflow/messages/index.ts';
+import { anyConnection, flushConnections } from '../../conntrack/match.ts';
 import type { Connection } from '../connection.ts';
 import type { OpenFlowSwitch } from '../openflow-switch.ts';
 
@@ -30,12 +32,35 @@ export function handleControllerId(
   connection.state.controllerId = message.id;
 }
 
-/** No datapath here remembers connections: there is nothing to forget. */
+/** Forgets connections; that none matches is no error. */
 export function handleCtFlush(
-  _side: OpenFlowSwitch,
+  side: OpenFlowSwitch,
   _connection: Connection,
-  _message: OfMessageOf<'ct_flush' | 'ct_flush_zone'>,
-): void {}
+  message: OfMessageOf<'ct_flush' | 'ct_flush_zone'>,
+): void {
+  const { connections } = side.slowPath.datapath;
+  if (message.kind === 'ct_flush_zone') {
+    connections.flush(message.zone);
+    return;
+  }
+  const match = anyConnection();
+  match.protocol = message.ipProto;
+  for (const direction of ['orig', 'reply'] as const) {
+    const tuple = message[direction];
+    if (tuple === null) continue;
+    const { src, dst, ...numbers } = tuple;
+    const family = addressFamily(src) ?? addressFamily(dst);
+    if (family !== null) match.version = family === 'ipv4' ? 4 : 6;
+    Object.assign(match[direction], numbers, { src: addressOf(src), dst: addressOf(dst) });
+  }
+  flushConnections(connections, message.zone, match);
+}
+
+/** An address of a message: IPv4 stands in its last four bytes; null: it may be any. */
+function addressOf(bytes: Uint8Array): Uint8Array | null {
+  const family = addressFamily(bytes);
+  return family === null ? null : family === 'ipv4' ? bytes.slice(12) : bytes;
+}
 
 /** Flows are exported by nobody yet. */
 export function handleIpfixStats(
