@@ -23,7 +23,7 @@ export function stockMissing(): string | false {
 
 /** Bridge br0 with dummy ports p1 and p2 (OpenFlow ports 1 and 2). Always `stop` it. */
 export class StockSwitch {
-  private readonly dir = mkdtempSync(join(tmpdir(), 'weft-edit-'));
+  readonly dir = mkdtempSync(join(tmpdir(), 'weft-edit-'));
   private readonly env: NodeJS.ProcessEnv;
   private readonly daemons: ChildProcess[] = [];
 
