@@ -79,13 +79,18 @@ export class MessageWriter {
   }
 
   /**
-   * Writes one entry of a multipart body, which goes into a further message if it does not fit. Throws
-   * OFPBRC_BAD_LEN for one that would fit into none.
+   * Writes one entry of a multipart body, which goes into a further message if it does not fit. One that would fit
+   * into none throws OFPBRC_BAD_LEN; or is left out, and that is what `oversized` hears.
    */
-  entry(body: (w: Writer) => void): void {
+  entry(body: (w: Writer) => void, oversized?: () => void): void {
     const { w } = this;
     const at = w.length;
     body(w);
+    if (oversized !== undefined && w.length - at > MAX_MESSAGE - headersLength(this.raw, this.version)) {
+      w.truncate(at);
+      oversized();
+      return;
+    }
     if (w.length <= MAX_MESSAGE || at === headersLength(this.raw, this.version)) return;
     const overflow = w.slice(at);
     w.truncate(at);

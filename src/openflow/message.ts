@@ -151,6 +151,8 @@ export interface CodecOptions {
   readonly flowModTableId?: boolean;
   /** The switch's table of tunnel options; without it each match finds its own places for them. */
   readonly tun?: TunnelMetadataMap;
+  /** Hears of flows that no reply has room for; without it there is no reply. */
+  readonly oversizedFlow?: () => void;
   /**
    * What the match of the message is read into, where there is one, instead of a new one: what is decoded is then good
    * until the next is. Not for messages within messages.

@@ -97,6 +97,7 @@ export async function startSwitch(
       systemType: 'Linux',
       systemVersion: release(),
       hostname: '',
+      pid: process.pid,
     },
     makeOpenFlow: (ofproto, slowPath) =>
       new OpenFlowSwitch({
@@ -157,7 +158,7 @@ function tlsNames(daemon: Daemon, { replica }: OvsdbClient<typeof openVSwitchSch
 async function waitForFirst(
   client: OvsdbClient<typeof openVSwitchSchema>,
   remote: string,
-  log: { warn(text: string): void },
+  log: { info(text: string): void },
 ): Promise<void> {
   await new Promise<void>((resolve) => {
     const stop = client.onState((state) => {
@@ -167,7 +168,7 @@ async function waitForFirst(
         setImmediate(() => setImmediate(resolve));
       } else if (state === 'backoff') {
         stop();
-        log.warn(`${remote}: no database yet, trying again`);
+        log.info(`${remote}: no database yet, trying again`);
         resolve();
       }
     });

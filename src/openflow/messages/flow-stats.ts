@@ -3,7 +3,6 @@ import { readInstructions, writeInstructions } from '../action-lists.ts';
 import type { Action } from '../actions/types.ts';
 import { type Reader, roundUp, type Writer } from '../bytes.ts';
 import { OFPG_ANY, UINT32_MAX, UINT64_MAX } from '../constants.ts';
-import { OfError } from '../errors.ts';
 import { type Codec, codec, type DecodeContext, head, kindOf, multipartHead, reject } from '../family.ts';
 import type { Header, Multipart, Variant } from '../header.ts';
 import { readOf10Match, writeOf10Match } from '../legacy-match.ts';
@@ -296,13 +295,7 @@ function writeFlowStats(w: Writer, s: FlowStats, version: OfVersion, variant: Va
   else if (version < OF15) writeOf11FlowStats(w, s, version);
   else writeOf15FlowStats(w, s, version);
   writeInstructions(w, s.actions, version);
-  if (w.length - start > 0xffff) {
-    throw new OfError(
-      'OFPBRC_BAD_LEN',
-      `a flow's stats take ${w.length - start} bytes, more than a message has`,
-    );
-  }
-  w.setU16(start, w.length - start);
+  w.setU16(start, Math.min(w.length - start, 0xffff));
 }
 
 function writeOf10FlowStats(w: Writer, s: FlowStats): void {
@@ -379,7 +372,9 @@ const reply = codec(
     return { ...multipartHead(c, 'flow_stats_reply'), flows };
   },
   ({ flows }, out) => {
-    for (const flow of flows) out.entry((w) => writeFlowStats(w, flow, out.version, out.variant));
+    const { version, variant } = out;
+    for (const flow of flows)
+      out.entry((w) => writeFlowStats(w, flow, version, variant), out.options.oversizedFlow);
   },
 );
 

@@ -47,6 +47,7 @@ export class Bridge {
   /** What was wrong with an interface's options when they were last looked at. */
   readonly #refused = new Map<string, string>();
   readonly #monitors: BfdMonitors;
+  #datapathId: bigint | null = null;
 
   constructor(options: {
     config: BridgeConfig;
@@ -65,6 +66,15 @@ export class Bridge {
     this.#log = options.log;
     this.#numbers = options.numbers;
     this.#monitors = options.monitors;
+  }
+
+  /** Gives the id that it is known by to controllers back, and tells of it in the log where it is another than before. */
+  noteDatapathId(id: bigint): bigint {
+    if (id !== this.#datapathId) {
+      this.#log.info(`bridge ${this.name}: using datapath ID ${id.toString(16).padStart(16, '0')}`);
+      this.#datapathId = id;
+    }
+    return id;
   }
 
   interfaces(): IterableIterator<LiveInterface> {

@@ -24,6 +24,8 @@ export interface HostFacts {
   readonly systemType: string;
   readonly systemVersion: string;
   readonly hostname: string;
+  /** Of this process. */
+  readonly pid: number;
 }
 
 export interface SwitchOptions {
@@ -195,7 +197,10 @@ export class Switch implements StatusSource {
       this.#schedule();
       return;
     }
-    this.#log.err('another switch is running on this database, disabling this one until it goes away');
+    // In the words of Open vSwitch, which people and scripts look for.
+    this.#log.err(
+      `another ovs-vswitchd process is running, disabling this process (pid ${this.#options.host.pid}) until it goes away`,
+    );
     for (const bridge of this.#bridges.values()) bridge.close();
     this.#bridges.clear();
     this.#closeUnusedBackers();
@@ -356,7 +361,7 @@ export class Switch implements StatusSource {
       controllers: config.controllers,
       failMode: config.failMode,
       versions: config.versions,
-      datapathId: this.datapathId(bridge),
+      datapathId: bridge.noteDatapathId(this.datapathId(bridge)),
       maxIdleProbeMs: 5000,
       bundleIdleTimeoutMs: 1000 * (intOf(general.get('bundle-idle-timeout'), 1, 2 ** 20) ?? 10),
       tables: config.tables,

@@ -40,7 +40,7 @@ test('cur_cfg is that of the configuration which was applied, whatever has been 
     txn.insert('Open_vSwitch', { next_cfg: 2 });
     await txn.commit();
     const source: StatusSource & { appliedConfig: number | null } = {
-      host: { version: '1', dbVersion: '', systemType: '', systemVersion: '', hostname: '' },
+      host: { version: '1', dbVersion: '', systemType: '', systemVersion: '', hostname: '', pid: 1 },
       datapathTypes: [],
       interfaceTypes: [],
       appliedConfig: null,

@@ -1,6 +1,8 @@
 import type { Clock, Timer } from '../../base/clock.ts';
 import type { ModuleLog } from '../../base/log.ts';
+import { encodeMessage } from '../../openflow/codec.ts';
 import type { CodecOptions } from '../../openflow/message.ts';
+import { OF15 } from '../../openflow/version.ts';
 import { Connection, type ConnectionHandler } from './connection.ts';
 import type { ByteStream, Listener, StreamProvider } from './stream.ts';
 import type { ControllerConfig, ControllerStatus } from './types.ts';
@@ -27,6 +29,8 @@ interface Passive {
 
 /** Connections that one listening service may have at once. */
 const MAX_SERVICE_CONNECTIONS = 64;
+/** Bits of the versions from 1.0 to 1.5. */
+const ALL_VERSIONS = 0x7e;
 const MIN_BACKOFF_MS = 1000;
 
 export interface ControllersOptions {
@@ -331,6 +335,9 @@ export class Controllers {
     this.#options.streams
       .listen(`punix:${snoop}`, (stream) => {
         this.#snoopers.add(stream);
+        // Whoever listens waits for a greeting, which those that are listened to may be long in sending.
+        for (const bytes of encodeMessage({ kind: 'hello', version: OF15, xid: 1, versions: ALL_VERSIONS }))
+          stream.send(bytes);
         stream.receive({ onData() {}, onDrain() {}, onClose: () => void this.#snoopers.delete(stream) });
       })
       .then(

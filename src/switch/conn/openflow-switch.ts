@@ -108,7 +108,17 @@ export class OpenFlowSwitch implements OpenFlowSide {
     this.flows = new FlowStore(options.ofproto, (events) => this.#flowEvents(events));
     this.monitors = new FlowMonitors(this.flows, this.tlvTable);
     this.controllers = new Controllers({
-      codec: { tun: this.tlvTable, debugActions: options.testMode ?? false },
+      codec: {
+        tun: this.tlvTable,
+        debugActions: options.testMode ?? false,
+        oversizedFlow: () =>
+          options.log
+            .module('ofp_flow')
+            .limited(1, 5)
+            .warn(
+              'Flow exceeded the maximum flow statistics reply size and was excluded from the response set',
+            ),
+      },
       bridge: options.ofproto.name,
       streams: options.streams,
       clock: options.clock,

@@ -103,8 +103,8 @@ test('flows end when their timeouts say so, by the right one, and no others do',
         else if (each.do === 'take') {
           const { hard, idle } = timeouts.due(life.now);
           const all = life.rules.map((entry) => entry.rule);
-          const ended = all.filter((r) => hardDeadline(r) <= life.now);
-          const unused = all.filter((r) => hardDeadline(r) > life.now && idleDeadline(r) <= life.now);
+          const ended = all.filter((r) => hardDeadline(r) < life.now);
+          const unused = all.filter((r) => hardDeadline(r) >= life.now && idleDeadline(r) < life.now);
           assert.deepEqual(new Set(hard), new Set(ended));
           assert.deepEqual(new Set(idle), new Set(unused));
           assert.equal(hard.length + idle.length, ended.length + unused.length);

@@ -19,6 +19,7 @@ import { OfError } from '../../openflow/errors.ts';
 import type { FlowModFields } from '../../openflow/messages/flow-mod.ts';
 import { FlowTable } from './flow-table.ts';
 import { FlowTimeouts } from './flow-timeouts.ts';
+import { LearnedCookies } from './learned-cookies.ts';
 import { INTERNAL_TABLE, N_TABLES, type Ofproto } from './ofproto.ts';
 import { Rule } from './rule.ts';
 
@@ -61,6 +62,8 @@ export class FlowStore {
   readonly #byGroup = new Map<number, Set<Rule>>();
   readonly #byMeter = new Map<number, Set<Rule>>();
   readonly #timeouts = new FlowTimeouts();
+  /** Which learned flows are to go with those that learn them. */
+  readonly learned = new LearnedCookies();
   #open: FlowTransaction | null = null;
   #count = 0;
 
@@ -147,6 +150,7 @@ export class FlowStore {
     if (rule.isHidden) table.hidden++;
     this.#count++;
     this.#timeouts.add(rule);
+    this.learned.add(rule);
     for (const group of rule.groups) addTo(this.#byGroup, group, rule);
     if (rule.meter !== null) addTo(this.#byMeter, rule.meter, rule);
   }
@@ -158,6 +162,7 @@ export class FlowStore {
     if (rule.isHidden) table.hidden--;
     this.#count--;
     this.#timeouts.remove(rule);
+    this.learned.remove(rule);
     for (const group of rule.groups) removeFrom(this.#byGroup, group, rule);
     if (rule.meter !== null) removeFrom(this.#byMeter, rule.meter, rule);
   }
@@ -277,6 +282,7 @@ export class FlowTransaction {
 
   commit(): void {
     const { ofproto } = this.#store;
+    this.#removeOrphans();
     ofproto.version = this.version;
     for (const rule of this.#removed)
       if (rule.inserted) this.#store.table(rule.table).classifier.remove(rule);
@@ -294,7 +300,20 @@ export class FlowTransaction {
       this.#store.table(rule.table).classifier.remove(rule);
       this.#store.unindex(rule);
     }
+    this.#store.learned.takeOrphans();
     this.#done();
+  }
+
+  /** Removes the flows that rules which are gone have learned; some of these may have learned others. */
+  #removeOrphans(): void {
+    const { learned } = this.#store;
+    for (let orphans = learned.takeOrphans(); orphans.length > 0; orphans = learned.takeOrphans()) {
+      this.requester = null;
+      for (const { table, cookie } of orphans) {
+        const rules = this.#store.existing(table)?.byCookie.get(cookie) ?? [];
+        for (const rule of [...rules]) this.remove(rule, OFPRR_DELETE);
+      }
+    }
   }
 
   #add(mod: FlowModFields): void {

@@ -38,14 +38,17 @@ export class FlowTimeouts {
     this.#heap.delete(rule);
   }
 
-  /** Those whose time is up, by the timeout that it was. They stay until they are removed. */
+  /**
+   * Those whose time is up, by the timeout that it was: more than up, to the millisecond, as with Open vSwitch. They stay
+   * until they are removed.
+   */
   due(now: number): { readonly hard: Rule[]; readonly idle: Rule[] } {
     const hard: Rule[] = [];
     const idle: Rule[] = [];
-    for (let rule = this.#heap.top; rule !== undefined && this.#heap.topKey <= now; rule = this.#heap.top) {
+    for (let rule = this.#heap.top; rule !== undefined && this.#heap.topKey < now; rule = this.#heap.top) {
       const at = deadline(rule);
-      if (at <= now) {
-        if (hardDeadline(rule) <= now) hard.push(rule);
+      if (at < now) {
+        if (hardDeadline(rule) < now) hard.push(rule);
         else idle.push(rule);
         // Behind the others, so that these come to the top.
         this.#heap.set(rule, Number.POSITIVE_INFINITY);

@@ -1,6 +1,7 @@
 import { Rule as ClassifierRule, type Conjunction } from '../../flow/rule.ts';
 import { flattenActions, meterOf } from '../../openflow/actions/index.ts';
 import type { Action } from '../../openflow/actions/types.ts';
+import { type Learned, learnedOf } from './learned-cookies.ts';
 
 /** Flag of ours: not shown to controllers (defaults, fail-open). Above all OpenFlow flags. */
 export const FF_HIDDEN = 1 << 16;
@@ -18,6 +19,8 @@ export class Rule extends ClassifierRule {
   readonly importance: number;
   /** Groups that its actions name. */
   readonly groups: readonly number[];
+  /** Flows that go when the last rule goes that would learn them. */
+  readonly learned: readonly Learned[];
   /** Meter that its packets pass; null: none. */
   readonly meter: number | null;
   idleTimeout: number;
@@ -50,6 +53,7 @@ export class Rule extends ClassifierRule {
     this.flags = spec.flags;
     this.importance = spec.importance;
     this.groups = groupsOf(spec.actions);
+    this.learned = learnedOf(spec.actions);
     this.meter = meterOf(spec.actions);
     this.idleTimeout = spec.idleTimeout;
     this.hardTimeout = spec.hardTimeout;
@@ -75,17 +79,22 @@ export class Rule extends ClassifierRule {
   }
 }
 
+const NO_GROUPS: readonly number[] = [];
+
 /** Clauses of conjunctive matches that a list of actions stands for. */
 function conjunctionsOf(actions: readonly Action[]): Conjunction[] | null {
+  if (actions.every((action) => action.type !== 'conjunction')) return null;
   const found = actions.flatMap((action) =>
     action.type === 'conjunction'
       ? [{ id: action.id, clause: action.clause, nClauses: action.nClauses }]
       : [],
   );
-  return found.length > 0 ? found : null;
+  return found;
 }
 
-function groupsOf(actions: readonly Action[]): number[] {
+function groupsOf(actions: readonly Action[]): readonly number[] {
+  // Most lists are flat, and go to ports.
+  if (actions.every((action) => action.type !== 'group' && !('actions' in action))) return NO_GROUPS;
   const groups = new Set<number>();
   for (const action of flattenActions(actions)) if (action.type === 'group') groups.add(action.group);
   return [...groups];

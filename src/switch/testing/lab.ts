@@ -58,7 +58,14 @@ export class SwitchLab {
           return { datapath: this.datapath, devices: this.devices };
         },
       },
-      host: { version: '3.1.0', dbVersion: '8.3.1', systemType: 'test', systemVersion: '1', hostname: 'h' },
+      host: {
+        version: '3.1.0',
+        dbVersion: '8.3.1',
+        systemType: 'test',
+        systemVersion: '1',
+        hostname: 'h',
+        pid: 1,
+      },
       makeOpenFlow: (ofproto) => {
         const side = new TestSide(ofproto);
         this.sides.set(ofproto.name, side);
