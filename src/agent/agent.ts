@@ -303,12 +303,13 @@ export class Agent {
       failure = this.#brokenTunnel();
     } catch (error) {
       if (!(error instanceof WeftError)) throw error;
-      failure = error;
-      // Without its switch an update is not refused: it waits.
-      if (!this.#link.ready && pending !== undefined) {
-        this.#pending.unshift(pending);
+      // Without its switch an update is not refused: it waits, and all else is compared when the switch is back.
+      if (!this.#link.ready || error.code === 'switch-gone') {
+        this.#dirty = true;
+        if (pending !== undefined) this.#pending.unshift(pending);
         return;
       }
+      failure = error;
       this.#retryLater();
     }
     if (failure !== undefined) this.#log.err(`cannot apply: ${failure.message}`);

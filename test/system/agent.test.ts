@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import type { TunnelTo, UniversalFlow } from '../../src/logical/universal.ts';
+import { saysOnStdout } from '../network.ts';
 import { type AgentHost, KINDS, type Kind, onAgentHosts, plainSwitch } from './agent-lab.ts';
 import { systemMissing, until } from './host.ts';
 
@@ -137,6 +138,117 @@ for (const { kind, title } of KINDS) {
 
       const flows = await first.ask('flows', { origin: told[0].flow[0].origin });
       assert.equal(flows.length, told[0].flow.length);
+    });
+  });
+}
+
+for (const { kind, title } of KINDS) {
+  test(`${title}: without controller and agent packets go on, and their return touches no flow`, {
+    skip: systemMissing('ovs-vswitchd', ...TOOLS),
+  }, async () => {
+    await onAgentHosts([kind, kind], async (hosts, controller, network) => {
+      const guests: string[] = [];
+      for (const [i, host] of hosts.entries())
+        guests.push(await host.addGuest(`g${i + 1}`, `vif-${i + 1}`, MACS[i], `10.0.0.${i + 1}/24`));
+      const told = twoHosts(hosts, 'geneve');
+      await Promise.all(hosts.map((host, i) => host.peer.apply(1, told[i], {}, true)));
+      await until(
+        '10.0.0.2 answers',
+        async () => (await network.run(guests[0], 'ping', ['-c1', '-W1', '10.0.0.2'])).status === 0,
+      );
+      const [first] = hosts;
+      const watch = network.start(
+        first.host.ns,
+        'ovs-ofctl',
+        ['-OOpenFlow15', 'monitor', 'br-int', 'watch:!initial'],
+        first.host.env,
+      );
+      let events = '';
+      watch.stdout?.on('data', (text: Buffer) => {
+        events += text.toString();
+      });
+      const pings = network.run(guests[0], 'ping', ['-c100', '-i0.05', '-W1', '10.0.0.2']);
+      const said = first.agentLog.length;
+      controller.stop();
+      await first.stopAgent('SIGKILL');
+      first.startAgent();
+      await until('the agent has read the switch', () =>
+        /switch: connected; [1-9]\d* of its flows are ours/.test(first.agentLog.slice(said)),
+      );
+      const { hellos } = first.peer;
+      const before = hellos.length;
+      await controller.start();
+      await until('the agent comes back', () => first.peer.channel !== undefined && hellos.length > before);
+      assert.deepEqual(hellos.at(-1)?.holds, { epoch: 'epoch-1', revision: 1 });
+      // As a controller does that has nothing new to say, and one that cannot tell.
+      await first.peer.apply(2, {});
+      await first.peer.apply(3, told[0], {}, true);
+      assert.match((await pings).stdout, /100 packets transmitted, 100 received/);
+      assert.doesNotMatch(events, /event=(?:ADDED|DELETED|MODIFIED)/);
+      const marks = await first.host.vsctl(
+        '--bare',
+        '--columns=name',
+        'find',
+        'interface',
+        'external_ids:weft-installed=true',
+      );
+      assert.equal(marks.trim(), 'v-g1');
+    });
+  });
+
+  test(`${title}: a switch that was started anew gets its flows back`, {
+    skip: systemMissing('ovs-vswitchd', ...TOOLS),
+  }, async () => {
+    await onAgentHosts([kind, kind], async (hosts, _controller, network) => {
+      const guests: string[] = [];
+      for (const [i, host] of hosts.entries())
+        guests.push(await host.addGuest(`g${i + 1}`, `vif-${i + 1}`, MACS[i], `10.0.0.${i + 1}/24`));
+      const told = twoHosts(hosts, 'geneve');
+      await Promise.all(hosts.map((host, i) => host.peer.apply(1, told[i], {}, true)));
+      const [{ host }] = hosts;
+      await host.kill('ovs-vswitchd');
+      await host.startSwitch();
+      if (kind === 'stock') {
+        // The device of its own bridge may have gone with the process.
+        network.ip(host.ns, 'link', 'set', 'phy', 'mtu', '1600', 'up');
+        network.ip(host.ns, 'addr', 'replace', `${hosts[0].address}/24`, 'dev', 'phy');
+      }
+      await until(
+        '10.0.0.2 answers again',
+        async () => (await network.run(guests[0], 'ping', ['-c1', '-W1', '10.0.0.2'])).status === 0,
+      );
+    });
+  });
+}
+
+for (const { kind, title } of KINDS) {
+  test(`${title}: a rate holds what a port sends`, {
+    skip: systemMissing('ovs-vswitchd', ...TOOLS, 'iperf3'),
+  }, async () => {
+    await onAgentHosts([kind], async ([host], _controller, network) => {
+      const guests: string[] = [];
+      for (const i of [0, 1])
+        guests.push(await host.addGuest(`g${i + 1}`, `vif-${i + 1}`, MACS[i], `10.0.0.${i + 1}/24`));
+      const rows = {
+        flow: plainSwitch(7, PORTS),
+        placement: PORTS.map(({ port }, i) => ({ port, datapath: 7, vif: `vif-${i + 1}`, node: host.id })),
+        rate: [{ port: 11, rate: 8000, burst: 800 }],
+      };
+      await host.peer.apply(1, rows, {}, true);
+      const server = network.start(guests[1], 'iperf3', ['-s', '--forceflush']);
+      await saysOnStdout(server, 'listening');
+      const send = async (from: string, more: readonly string[]): Promise<number> => {
+        const args = ['-c', '10.0.0.2', '-u', '-b', '40M', '-l', '1000', '-t', '2', '-J', ...more];
+        const { stdout } = await network.run(from, 'iperf3', args);
+        const { end } = JSON.parse(stdout) as { end: { sum: { packets: number; lost_packets: number } } };
+        return (end.sum.packets - end.sum.lost_packets) / end.sum.packets;
+      };
+      const held = await send(guests[0], []);
+      assert.ok(held < 0.5, `${held} of 40 Mbit/s came through 8 Mbit/s`);
+      await host.peer.apply(2, {}, { rate: rows.rate });
+      const free = await send(guests[0], []);
+      assert.ok(free > held + 0.2, `${free} of 40 Mbit/s came through without a rate, ${held} with one`);
+      assert.doesNotMatch(await host.host.ofctl('-OOpenFlow15', 'dump-meters', 'br-int'), /meter=11/);
     });
   });
 }

@@ -1,13 +1,17 @@
 /** Flows in the one form in which the agent compares them. */
 import { formatMatch } from '../../flow/match-format.ts';
 import {
+  type Action,
   DEFAULT_SELECTION,
+  decodeInstructions,
+  encodeInstructions,
   type FlowMod,
   type FlowModFields,
   type FlowStats,
   formatActions,
   type GroupDesc,
   type GroupMod,
+  OF15,
   OFPG_ANY,
   OFPG_BUCKET_ALL,
   OFPP_ANY,
@@ -30,11 +34,16 @@ function keyOf(flow: Pick<FlowModFields, 'table' | 'priority' | 'match'>): strin
   return `table=${flow.table},priority=${flow.priority}${match === '' ? '' : `,${match}`}`;
 }
 
+/** Actions as a switch would tell them: some are written on the wire in another way than in text. */
+function actionsText(actions: readonly Action[]): string {
+  return formatActions(decodeInstructions(encodeInstructions(actions, OF15), OF15));
+}
+
 /** @throws WeftError where the text is none that a switch understands */
 export function tableFlow({ table, priority, match, actions }: PhysicalFlow): TableFlow {
   const text = `table=${table},priority=${priority}${match === '' ? '' : `,${match}`},actions=${actions}`;
   const fields = parseFlow(text);
-  return { key: keyOf(fields), actions: formatActions(fields.actions) };
+  return { key: keyOf(fields), actions: actionsText(fields.actions) };
 }
 
 export function tableFlowOf(stats: FlowStats): TableFlow {
@@ -51,7 +60,7 @@ export function deleteMod(key: string): Request<FlowMod> {
 
 /** What a group does, to compare. */
 export function groupText({ buckets }: PhysicalGroup): string {
-  return buckets.map((actions) => formatActions(parseActions(actions))).join(' | ');
+  return buckets.map((actions) => actionsText(parseActions(actions))).join(' | ');
 }
 
 /** undefined: it is none that the agent makes. */
