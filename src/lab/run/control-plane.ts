@@ -10,13 +10,13 @@ export interface Settled {
 }
 
 export interface ControlPlane {
-  /** Starts the controller, and makes whatever agents need to connect to it. */
+  /** Starts the controller, and makes the hosts' objects and whatever else agents need to connect to it. */
   start(plan: LabPlan): Promise<void>;
   /** Further words for a host's `weft switch`: its agent is in the same process. */
   switchOptions(host: HostPlan): readonly string[];
   /** Starts the agents that run beside switches which have none. */
   startAgents(hosts: readonly HostPlan[]): Promise<void>;
-  /** Makes all objects of the plan in one transaction. */
+  /** Makes all other objects of the plan in one transaction. */
   apply(plan: LabPlan): Promise<void>;
   /** Waits until every host has confirmed everything; after `ms` says what is missing. */
   settled(ms: number): Promise<Settled>;

@@ -68,6 +68,8 @@ export class WeftControl implements ControlPlane {
     this.#secret('operator.token', this.#token);
     this.#api = new ApiClient(`http://127.0.0.1:${await freePort()}`, this.#token);
     await this.#launch();
+    // An agent is refused while its host is not known.
+    this.#revision = await this.#api.create(plan.objects.filter(({ kind }) => kind === 'transport-node'));
     for (const { name } of plan.hosts)
       this.#tokenFiles.set(name, this.#secret(`${name}.token`, await this.#api.nodeToken(name)));
   }
@@ -120,7 +122,8 @@ export class WeftControl implements ControlPlane {
   }
 
   async apply({ objects }: LabPlan): Promise<void> {
-    this.#revision = await this.#api.create(objects);
+    const rest = objects.filter(({ kind }) => kind !== 'transport-node');
+    this.#revision = await this.#api.create(rest);
   }
 
   async settled(ms: number): Promise<Settled> {
