@@ -5,13 +5,13 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 
-const SCHEMA = '/usr/share/openvswitch/vswitch.ovsschema';
+export const VSWITCH_SCHEMA = '/usr/share/openvswitch/vswitch.ovsschema';
 const PLACES = ['/usr/sbin', '/usr/local/sbin', '/usr/bin'];
 const OURS = fileURLToPath(new URL('../compat', import.meta.url));
 
 /** Why the stock daemons and tools can't be used; null: they can. */
 export function stockMissing(): string | null {
-  if (!existsSync(SCHEMA)) return `${SCHEMA} is not there`;
+  if (!existsSync(VSWITCH_SCHEMA)) return `${VSWITCH_SCHEMA} is not there`;
   for (const program of ['ovs-vswitchd', 'ovsdb-server', 'ovsdb-tool', 'ovs-ofctl']) {
     if (!PLACES.some((dir) => existsSync(join(dir, program)))) return `${program} is not installed`;
   }
@@ -48,7 +48,7 @@ export class DummySwitch {
 
   async #start(): Promise<void> {
     const { dir } = this;
-    this.run('ovsdb-tool', 'create', join(dir, 'conf.db'), SCHEMA);
+    this.run('ovsdb-tool', 'create', join(dir, 'conf.db'), VSWITCH_SCHEMA);
     this.#daemon('ovsdb-server', join(dir, 'conf.db'), `--remote=punix:${dir}/db.sock`, '--pidfile');
     await this.#appears('db.sock');
     const dummy = ['--enable-dummy=override', '--disable-system', '-vconsole:off', '--pidfile'];

@@ -242,7 +242,9 @@ export async function startServer(daemon: Daemon): Promise<ServerDaemon> {
   if (errors.length > 0) throw new WeftError('bad-remote', errors.join('\n'));
   registerServerCommands(main);
   main.saveConfig();
-  main.server.onAnyCommit = () => main.refreshRemotes();
+  main.server.onAnyCommit = (changes) => {
+    if (main.remotes.concern(changes)) main.refreshRemotes();
+  };
   main.tick();
   daemon.onExit(() => main.close());
   return main;

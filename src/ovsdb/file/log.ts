@@ -46,12 +46,14 @@ const encoder = new TextEncoder();
 
 /** One record as it stands in the file. */
 export function composeRecord(json: JsonObject, magic: Magic = 'JSON'): Uint8Array {
-  const data = encoder.encode(`${stringify(json)}\n`);
-  const header = encoder.encode(`OVSDB ${magic} ${data.length} ${hash('sha1', data)}\n`);
-  const record = new Uint8Array(header.length + data.length);
-  record.set(header);
-  record.set(data, header.length);
-  return record;
+  const data = `${stringify(json)}\n`;
+  // Nearly always the text is as long in bytes; where it is not, the header is written anew.
+  const sha1 = hash('sha1', data);
+  const header = (length: number): string => `OVSDB ${magic} ${length} ${sha1}\n`;
+  const head = header(data.length);
+  const record = encoder.encode(head + data);
+  if (record.length === head.length + data.length) return record;
+  return encoder.encode(header(record.length - head.length) + data);
 }
 
 function ioError(error: unknown, what: string): OvsdbError {

@@ -10,7 +10,7 @@ import type { Clock } from '../../base/clock.ts';
 import type { Logger, ModuleLog } from '../../base/log.ts';
 import { Datum, datumEquals, EMPTY, scalar, sortedDatum } from '../data/datum.ts';
 import type { Row, Table } from '../engine/table.ts';
-import { Transaction } from '../engine/transaction.ts';
+import { type CommittedChange, Transaction } from '../engine/transaction.ts';
 import { OvsdbError } from '../error.ts';
 import type { Column } from '../schema/schema.ts';
 import { Remote, type RemoteOptions, type Transports } from './remote.ts';
@@ -38,6 +38,10 @@ export class Remotes {
   readonly #remotes = new Map<string, Remote>();
   /** Targets that could not be opened, and why; they are tried again now and then. */
   readonly #failed = new Map<string, string>();
+  /** Names of the tables that the remotes were last found in. */
+  readonly #tables = new Set<string>();
+  /** Some remote was in no table: that table may yet come. */
+  #unresolved = false;
   #lastErrors = '';
 
   constructor(server: Server, transports: Transports, clock: Clock, log: Logger) {
@@ -103,7 +107,15 @@ export class Remotes {
     };
   }
 
+  /** Whether these changes may be such that `refresh` finds something else. */
+  concern(changes: readonly CommittedChange[]): boolean {
+    if (this.#unresolved) return true;
+    for (const { table } of changes) if (this.#tables.has(table.name)) return true;
+    return false;
+  }
+
   #resolve(errors: string[]): Map<string, RemoteOptions> {
+    this.#tables.clear();
     const wanted = new Map<string, RemoteOptions>();
     for (const name of this.#names) {
       if (!name.startsWith('db:')) {
@@ -117,11 +129,14 @@ export class Remotes {
         errors.push(error.details ?? error.message);
       }
     }
+    this.#unresolved = errors.length > 0;
     return wanted;
   }
 
   #resolveColumn({ table, column }: DatabaseColumn, wanted: Map<string, RemoteOptions>): void {
+    this.#tables.add(table.name);
     if (column.type.value !== null) return;
+    if (column.type.key.refTable !== null) this.#tables.add(column.type.key.refTable);
     if (column.type.key.type === 'string') {
       for (const { fields } of table.rows.values()) {
         for (const target of fields[column.index].keys as readonly string[]) {

@@ -66,7 +66,7 @@ export class Server {
   readonly log: { readonly jsonrpc: ModuleLog; readonly reconnect: ModuleLog };
   readonly locks = new Locks();
   /** Called after each commit of any database, and when databases come and go. */
-  onAnyCommit: () => void = () => {};
+  onAnyCommit: (changes: readonly CommittedChange[]) => void = () => {};
   /** No client may write, as on a backup server. */
   readOnly = false;
   /** Clients may use `monitor_cond` and its like. */
@@ -244,7 +244,7 @@ export class Server {
 
   #onCommit(served: Served, changes: readonly CommittedChange[]): void {
     for (const session of this.#sessions) session.onCommit(served.db, changes);
-    this.onAnyCommit();
+    this.onAnyCommit(changes);
     if (served.file?.position !== undefined) this.#updateStatus();
     if (served.dirty) return;
     served.dirty = true;
