@@ -73,6 +73,20 @@ export function readBridges(db: Db): BridgeConfig[] {
   return [...bridges.values()].sort((a, b) => compareText(a.name, b.name));
 }
 
+/** Timeouts of zones of a datapath that have their own, in seconds. */
+export function readZoneTimeouts(db: Db, datapathType: string): Map<number, ReadonlyMap<string, number>> {
+  const zones = new Map<number, ReadonlyMap<string, number>>();
+  const uuid = db.table('Open_vSwitch').only()?.datapaths.get(datapathType);
+  const datapath = uuid === undefined ? undefined : db.table('Datapath').get(uuid);
+  for (const [zone, of] of datapath?.ct_zones ?? []) {
+    const policy = db.table('CT_Zone').get(of)?.timeout_policy;
+    const timeouts =
+      policy === undefined || policy === null ? undefined : db.table('CT_Timeout_Policy').get(policy);
+    if (timeouts !== undefined) zones.set(zone, timeouts.timeouts);
+  }
+  return zones;
+}
+
 /** A name that can't be a file's or a device's would escape the run directory. */
 function isUsableName(name: string): boolean {
   return name !== '' && name !== '.' && name !== '..' && !name.includes('/');

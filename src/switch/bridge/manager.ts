@@ -13,7 +13,7 @@ import { SlowPath } from '../upcall/slow-path.ts';
 import { RecircIds } from '../xlate/frozen.ts';
 import type { Backer, DatapathProvider } from './backer.ts';
 import { Bridge, parseMac } from './bridge.ts';
-import { type BridgeConfig, readBridges } from './config.ts';
+import { type BridgeConfig, readBridges, readZoneTimeouts } from './config.ts';
 import { PortNumbers } from './port-numbers.ts';
 import { type StatusSource, StatusWriter } from './status.ts';
 
@@ -241,12 +241,23 @@ export class Switch implements StatusSource {
     }
     this.#joinPatches();
     this.#closeUnusedBackers();
+    this.#configureZones();
     this.#takeOver(root.other_config.get('flow-restore-wait') === 'true');
     this.#appliedConfig = root.next_cfg;
     this.#status.writeAll();
     if (!this.#configured) {
       this.#configured = true;
       for (const waiter of this.#readyWaiters.splice(0)) waiter();
+    }
+  }
+
+  /** Tells datapaths how long connections live. */
+  #configureZones(): void {
+    for (const backer of this.#backers.values()) {
+      const timeouts = readZoneTimeouts(this.#options.client.replica, backer.type);
+      if (!backer.slowPath.zoneTimeouts.configure(timeouts)) continue;
+      for (const bridge of this.#bridges.values())
+        if (bridge.backer === backer) bridge.ofproto.tablesChanged();
     }
   }
 

@@ -410,6 +410,10 @@ export class OpenFlowSwitch implements OpenFlowSide {
     return this.groups.get(id);
   }
 
+  timeoutPolicy(zone: number): string | undefined {
+    return this.slowPath.zoneTimeouts.policy(zone);
+  }
+
   datapathMeter(meter: number): number | null {
     return this.meters.get(meter)?.datapathMeter ?? null;
   }

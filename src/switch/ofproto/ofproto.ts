@@ -88,6 +88,8 @@ export interface PipelineServices {
   wantsPacketInOnMiss(): boolean;
   group(id: number): Group | undefined;
   datapathMeter(meter: number): number | null;
+  /** Name of the datapath's timeout policy for new connections of a zone; undefined: the default one. */
+  timeoutPolicy(zone: number): string | undefined;
   /** Adds or refreshes a learned flow; false if its limit is reached. */
   learn(flow: LearnedFlow): boolean;
   describeLearned(flow: LearnedFlow): string;
@@ -360,6 +362,10 @@ export class Ofproto {
 
   datapathMeter(meter: number): number | null {
     return this.services.datapathMeter(meter);
+  }
+
+  timeoutPolicy(zone: number): string | undefined {
+    return this.services.timeoutPolicy(zone);
   }
 
   learn(flow: LearnedFlow): boolean {

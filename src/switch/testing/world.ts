@@ -99,6 +99,10 @@ export class TestTables implements PipelineServices {
     this.ofproto.groupChanged(id);
   }
 
+  timeoutPolicy(): undefined {
+    return undefined;
+  }
+
   datapathMeter(): null {
     return null;
   }

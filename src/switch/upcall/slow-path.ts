@@ -2,6 +2,7 @@ import type { Clock } from '../../base/clock.ts';
 import type { Logger } from '../../base/log.ts';
 import type { Datapath, DpAction } from '../../datapath/types.ts';
 import type { Flow } from '../../flow/layout.ts';
+import { ZoneTimeouts } from '../conntrack/zone-timeouts.ts';
 import { DatapathMeters } from '../ofproto/datapath-meters.ts';
 import { type Change, datapathPortTag, recircTag } from '../ofproto/dependencies.ts';
 import type { OfPort } from '../ofproto/port.ts';
@@ -43,6 +44,7 @@ export class SlowPath {
   readonly recircIds: RecircIds;
   readonly tunnels: TunnelPorts;
   readonly meters: DatapathMeters;
+  readonly zoneTimeouts: ZoneTimeouts;
   #settings: SlowPathSettings = DEFAULT_SETTINGS;
   readonly #limit: FlowLimit;
   readonly #translator: Translator;
@@ -55,6 +57,7 @@ export class SlowPath {
     this.datapath = datapath;
     this.recircIds = recircIds;
     this.meters = new DatapathMeters(datapath);
+    this.zoneTimeouts = new ZoneTimeouts(datapath.connections);
     this.tunnels = new TunnelPorts(datapath, log, (change) => this.changed(change));
     this.#translator = new Translator(recircIds, this.tunnels, this.#settings.vlanLimit);
     const translator = this.#translator;

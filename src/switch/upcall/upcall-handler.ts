@@ -7,6 +7,7 @@ import { type Flow, W_IN_PORT, W_TCP_FLAGS } from '../../flow/layout.ts';
 import { toHex } from '../../wire/bytes.ts';
 import type { Ofproto } from '../ofproto/ofproto.ts';
 import { hasTunnelDestination } from '../tunnel/ports.ts';
+import { clearConntrackFields } from '../xlate/context.ts';
 import { savedInPort } from '../xlate/frozen.ts';
 import { ERROR_TEXT, renderTrace, TraceSink } from '../xlate/report.ts';
 import type { CacheEntry, TrafficStats, XlateError } from '../xlate/types.ts';
@@ -181,6 +182,8 @@ export class UpcallHandler {
       if (state === undefined) return;
       const flow = upcall.flow.slice();
       flow[W_IN_PORT] = savedInPort(state.metadata);
+      // To who translated, the verdict of a `ct` before was not there yet.
+      if (!state.conntracked) clearConntrackFields(flow);
       const { reason, maxLen, controllerId, ruleCookie, recircId, continuation } = cookie;
       const { ofproto } = state;
       const { packet } = upcall;

@@ -33,6 +33,7 @@ export function translateCt(ctx: XlateContext, action: ActionOf<'ct'>): Outcome 
   const markMask = ctx.wc[W_CT_MARK];
   const labelMask = getMask(ctx.wc, F.ctLabel);
   const nat = ctx.ctNat as ActionOf<'nat'> | null;
+  const timeout = ctx.ofproto.timeoutPolicy(zone);
   const dp: DpAction = {
     type: 'ct',
     commit: action.commit,
@@ -40,6 +41,7 @@ export function translateCt(ctx: XlateContext, action: ActionOf<'ct'>): Outcome 
     zone,
     mark: markMask === 0 ? null : { value: (ctx.flow[W_CT_MARK] & markMask) >>> 0, mask: markMask },
     label: labelMask === 0n ? null : { value: getField(ctx.flow, F.ctLabel) & labelMask, mask: labelMask },
+    ...(action.commit && timeout !== undefined ? { timeout } : {}),
     helper: action.alg === 21 ? 'ftp' : action.alg === 69 ? 'tftp' : '',
     nat: nat === null ? null : natOf(nat),
   };
