@@ -30,6 +30,7 @@ need ethtool ethtool
 need tcpdump tcpdump
 need ping iputils-ping
 need bpftool bpftool
+need curl curl
 need zsh zsh
 need fish fish
 if [ -n "$missing" ]; then
