@@ -33,6 +33,7 @@ need bpftool bpftool
 need curl curl
 need zsh zsh
 need fish fish
+need ovn-northd ovn-central
 if [ -n "$missing" ]; then
   echo "setup: installing the Debian packages$missing"
   export DEBIAN_FRONTEND=noninteractive

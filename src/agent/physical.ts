@@ -206,6 +206,7 @@ function collect(changes: Changes, result: PhysicalChange): void {
 
 /** What the second transaction took back of the first is no difference. */
 function net<T>({ inserted, deleted }: Difference<T>, text: (row: T) => string): Difference<T> {
+  if (inserted.length === 0 || deleted.length === 0) return { inserted, deleted };
   const surplus = new Map<string, number>();
   for (const row of deleted) surplus.set(text(row), (surplus.get(text(row)) ?? 0) + 1);
   const stays = (row: T): boolean => {

@@ -7,7 +7,14 @@ import type { RuleProgram } from './network/rule-engine.ts';
 
 /** "%2" is the second argument. */
 function fill(template: Value, ...args: readonly Value[]): string {
-  return String(template).replace(/%([1-9])/g, (_, n: string) => String(args[Number(n) - 1]));
+  const text = String(template);
+  let filled = '';
+  let from = 0;
+  for (let at = text.indexOf('%'); at >= 0; at = text.indexOf('%', from)) {
+    filled += text.slice(from, at) + String(args[text.charCodeAt(at + 1) - 49]);
+    from = at + 2;
+  }
+  return filled + text.slice(from);
 }
 
 function text(letters: string): HostFunction {
@@ -84,7 +91,7 @@ export const NETWORK_FUNCTIONS: readonly HostFunction[] = [
 export function networkRules(): RuleProgram {
   const read = (path: string): { name: string; text: string } => ({
     name: path,
-    text: readFileSync(new URL(`rules/${path}`, import.meta.url), 'utf8'),
+    text: readFileSync(new URL(`../../src/controller/rules/${path}`, import.meta.url), 'utf8'),
   });
   return { program: check(read('main.nlog'), read), functions: NETWORK_FUNCTIONS };
 }
