@@ -24,6 +24,8 @@ PATH=$PATH:/usr/sbin:/sbin
 need ip iproute2
 need ovs-vsctl openvswitch-switch
 need ovs-testcontroller openvswitch-testcontroller
+need mn mininet
+need osken-manager python3-os-ken
 need tshark tshark
 need iperf3 iperf3
 need ethtool ethtool
