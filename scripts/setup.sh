@@ -26,6 +26,8 @@ need ovs-vsctl openvswitch-switch
 need ovs-testcontroller openvswitch-testcontroller
 need mn mininet
 need osken-manager python3-os-ken
+need ovn-controller ovn-host
+need ovn-northd ovn-central
 need tshark tshark
 need iperf3 iperf3
 need ethtool ethtool
