@@ -5,6 +5,8 @@ interface Entry {
   readonly forward: string;
   readonly backward: string;
   blocked: boolean;
+  /** When it was made, in packets. */
+  readonly born: number;
 }
 
 /** How a packet belongs to a connection. */
@@ -44,6 +46,13 @@ function keysOf({ body }: Frame): { forward: string; backward: string; opens: bo
 export class ConnectionTables {
   readonly #byPort = new Map<string, Entry[]>();
 
+  #packets = 0;
+
+  /** Another packet is on its way. */
+  packet(): void {
+    this.#packets++;
+  }
+
   /** A port that moves, or goes, leaves its connections behind. */
   forget(port: string): void {
     this.#byPort.delete(port);
@@ -59,7 +68,8 @@ export class ConnectionTables {
       reply: entry.forward !== keys?.forward,
       blocked: entry.blocked,
       block: () => {
-        entry.blocked = true;
+        // The packet that opens a connection is new wherever it comes by, also back at its own port.
+        if (entry.born < this.#packets) entry.blocked = true;
       },
     };
   }
@@ -72,7 +82,8 @@ export class ConnectionTables {
     this.#byPort.set(port, entries);
     const known = entries.find((e) => e.forward === keys.forward || e.backward === keys.forward);
     if (known === undefined) {
-      if (keys.opens) entries.push({ forward: keys.forward, backward: keys.backward, blocked: false });
+      if (keys.opens)
+        entries.push({ forward: keys.forward, backward: keys.backward, blocked: false, born: this.#packets });
     } else if (known.forward === keys.forward) known.blocked = false;
   }
 }

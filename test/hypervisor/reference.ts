@@ -43,6 +43,7 @@ export class Reference {
   send(id: string, frame: Frame): Delivery[] {
     const port = this.#around.objects.get(id) as Port | undefined;
     const out: Delivery[] = [];
+    this.connections.packet();
     if (port !== undefined && this.#enabled(port) && this.#around.located(port)) {
       this.#intoSwitch(port.spec.switch, { port }, frame, out);
     }

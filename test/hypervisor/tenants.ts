@@ -303,14 +303,36 @@ export class Tenants {
       'reject',
       ...(this.#options.stateful ? (['allow-stateful', 'allow-stateful'] as const) : []),
     ] as const;
+    const where = on === undefined ? { port: port?.id ?? '' } : { switch: on };
+    if (this.#options.stateful && chance.once(2)) return this.#addFirewall(where);
     return this.#create('acl', {
-      ...(on === undefined ? { port: port?.id ?? '' } : { switch: on }),
+      ...where,
       direction: chance.pick(['from-port', 'to-port'] as const),
       priority: chance.below(4),
       match: this.#match(on ?? port?.spec.switch ?? ''),
       action: chance.pick(actions),
       ...(chance.once(8) ? { enabled: false } : {}),
     });
+  }
+
+  /** What people mostly want: what is asked from one side is answered from the other, and nothing else comes. */
+  #addFirewall(where: { readonly port: string } | { readonly switch: string }): string {
+    const chance = this.#chance;
+    const [open, closed] = chance.once(2)
+      ? (['from-port', 'to-port'] as const)
+      : (['to-port', 'from-port'] as const);
+    const match = chance.pick<AclMatch>([
+      {},
+      {},
+      { protocol: 'udp' },
+      { protocol: 'tcp' },
+      { source: '10.0.0.0/8' },
+    ]);
+    const etherType = chance.pick(['ipv4', 'ipv4', 'ipv6'] as const);
+    return [
+      this.#create('acl', { ...where, direction: open, priority: 3, match, action: 'allow-stateful' }),
+      this.#create('acl', { ...where, direction: closed, priority: 0, match: { etherType }, action: 'drop' }),
+    ].join('\n  ');
   }
 
   #addBinding(): string | undefined {

@@ -9,6 +9,7 @@ import { Tenants } from './tenants.ts';
 import { Traffic } from './traffic.ts';
 
 const FRAMES = 30;
+const CONVERSATIONS = 12;
 
 export class Trial {
   readonly cloud = new Cloud();
@@ -17,6 +18,7 @@ export class Trial {
   readonly traffic: Traffic;
   readonly reference: Reference;
   readonly history: string[] = [];
+  #conversations: { readonly port: string; readonly frame: Frame }[] = [];
   /** What has happened: a trial in which nothing arrives proves nothing. */
   readonly counts = { sent: 0, silent: 0, delivered: 0, answered: 0, routed: 0 };
 
@@ -35,6 +37,11 @@ export class Trial {
       this.reference.connections.forget(port),
     );
     this.traffic = new Traffic(this.chance, this.tenants);
+  }
+
+  #converse(sender: Stored, frame: Frame, receiver: Stored, answer: Frame): void {
+    if (frame.body.kind !== 'ip' || frame.body.l4.proto !== 'udp') return;
+    this.#conversations.push({ port: sender.id, frame }, { port: receiver.id, frame: answer });
   }
 
   async start(): Promise<void> {
@@ -87,6 +94,15 @@ export class Trial {
   }
 
   round(): void {
+    // Conversations go on while rules come and go, from either side.
+    this.#conversations = this.#conversations
+      .filter(({ port }) => this.cloud.objects.has(port))
+      .slice(-CONVERSATIONS);
+    for (const { port, frame } of this.#conversations) {
+      if (this.chance.once(2)) continue;
+      const sender = this.cloud.objects.get(port) as Stored<'logical-port'>;
+      this.exchange(sender, frame);
+    }
     for (let i = 0; i < FRAMES; i++) {
       const port = this.chance.some(this.tenants.of('logical-port'));
       if (port === undefined) return;
@@ -98,7 +114,9 @@ export class Trial {
           for (const delivery of this.exchange(sender, frame)) {
             const receiver = this.cloud.objects.get(delivery.port) as Stored<'logical-port'>;
             const answer = receiver.id === sender.id ? undefined : this.traffic.answer(delivery.frame);
-            if (answer !== undefined) next.push({ port: receiver, frame: answer });
+            if (answer === undefined) continue;
+            next.push({ port: receiver, frame: answer });
+            this.#converse(sender, frame, receiver, answer);
           }
         }
         pending = next;
