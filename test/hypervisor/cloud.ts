@@ -4,6 +4,7 @@
  * changes and packets always give the same.
  */
 
+import { answerTo } from '../../src/agent/answers/answer.ts';
 import { Physical, type TunnelPort } from '../../src/agent/physical.ts';
 import type { PhysicalFlow } from '../../src/agent/physical-flows.ts';
 import { loadPhysicalProgram } from '../../src/agent/physical-program.ts';
@@ -12,19 +13,25 @@ import { compileAclMatch } from '../../src/controller/acl-match.ts';
 import { networkRules } from '../../src/controller/functions.ts';
 import type { FakeAgent } from '../../src/controller/network/testing/fake-agent.ts';
 import { makeWorld } from '../../src/controller/network/testing/world.ts';
-import { type Flow, newFlow, W_TUN_DST, W_TUN_ID, W_TUN_SRC } from '../../src/flow/layout.ts';
+import { extractFlow } from '../../src/datapath/packet/extract.ts';
+import { Packet } from '../../src/datapath/packet/packet.ts';
+import { type Flow, newFlow, W_REG, W_TUN_DST, W_TUN_ID, W_TUN_SRC } from '../../src/flow/layout.ts';
 import { COMMON_FLOWS } from '../../src/logical/common-flows.ts';
 import { type CompiledFlow, compileCommonFlow } from '../../src/logical/compile.ts';
+import { answerKind } from '../../src/logical/flow-words.ts';
 import {
   AGENT_TABLES,
   type AgentRows,
   type AgentTableName,
   type AgentTables,
 } from '../../src/logical/universal.ts';
+import { type Bucket, OFPG_ANY, OFPP_ANY, parseActions } from '../../src/openflow/index.ts';
 import { settled } from '../../src/ovsdb/testing/clock.ts';
 import type { OfPort } from '../../src/switch/ofproto/port.ts';
 import type { Rule } from '../../src/switch/ofproto/rule.ts';
 import { type TestBridge, World } from '../../src/switch/testing/world.ts';
+import { PreparedPacketOut } from '../../src/switch/upcall/packet-out.ts';
+import { restoreMetadata } from '../../src/switch/xlate/frozen.ts';
 import { formatIpv4Word } from '../../src/wire/address.ts';
 
 /** A packet at a machine's device. */
@@ -61,6 +68,35 @@ export class Host {
     this.#physical = new Physical({ program: cloud.physicalProgram });
     for (const table of AGENT_TABLES) this.#tables.set(table, new Map());
     for (const flow of COMMON_FLOWS) this.#add(compileCommonFlow(flow));
+  }
+
+  /** Answers what flows have asked the agent to answer since, as its responder does. False: nothing. */
+  answer(): boolean {
+    const asked = this.world.packetIns.splice(0);
+    for (const { recircId, packet, ofproto } of asked) {
+      const state = this.world.recircIds.get(recircId);
+      const kind = state === undefined ? undefined : answerKind(state.userdata);
+      if (state === undefined || kind === undefined) throw new Error(`${this.name}: a packet for nobody`);
+      const flow = newFlow();
+      restoreMetadata(state.metadata, flow);
+      const registers = new DataView(new ArrayBuffer(16));
+      for (let i = 0; i < 4; i++) registers.setUint32(4 * i, flow[W_REG + 4 + i]);
+      const bytes = new Uint8Array(registers.buffer);
+      const answer = answerTo(kind, packet, { ipv4: bytes.subarray(0, 4), ipv6: bytes });
+      if (answer === undefined) continue;
+      const resumed = newFlow();
+      extractFlow(new Packet(answer.slice()), resumed);
+      restoreMetadata(state.metadata, resumed);
+      const { version } = ofproto;
+      new PreparedPacketOut(this.world.slowPath, {
+        ofproto,
+        packet: answer,
+        flow: resumed,
+        frozen: state,
+        version,
+      }).send();
+    }
+    return asked.length > 0;
   }
 
   plug(vif: string): void {
@@ -110,6 +146,8 @@ export class Host {
   #apply(insert: AgentRows, gone: AgentRows): void {
     const vifs = new Map([...this.vifs].map(([vif, port]) => [vif, port.ofPort]));
     const change = this.#physical.update(this.name, { insert, delete: gone, vifs });
+    for (const { id } of change.groups.deleted) this.bridge.setGroup(id, null);
+    for (const { id, buckets } of change.groups.inserted) this.bridge.setGroup(id, buckets.map(bucket));
     this.#changeFlows(change.flows);
     if (change.refused.inserted.length > 0) throw change.refused.inserted[0].error;
     for (const tunnel of change.tunnels.deleted) {
@@ -134,7 +172,10 @@ export class Host {
       }
     }
     const tunnels = [...this.#tunnels.values()].map(({ tunnel }) => tunnel);
-    this.#changeFlows(this.#physical.update(this.name, { tunnels }).flows);
+    const late = this.#physical.update(this.name, { tunnels });
+    for (const { id } of late.groups.deleted) this.bridge.setGroup(id, null);
+    for (const { id, buckets } of late.groups.inserted) this.bridge.setGroup(id, buckets.map(bucket));
+    this.#changeFlows(late.flows);
     this.world.settle();
   }
 
@@ -221,7 +262,11 @@ export class Cloud {
     if (host === undefined || port === undefined) return [];
     this.arrivals = [];
     host.world.send(port, packet);
-    for (const { world } of this.hosts.values()) world.settle();
+    const hosts = [...this.hosts.values()];
+    for (let turn = 0; hosts.map((h) => h.answer()).includes(true); turn++) {
+      if (turn > 100) throw new Error('answers to answers without end');
+    }
+    for (const { world } of hosts) world.settle();
     return this.arrivals;
   }
 
@@ -230,6 +275,10 @@ export class Cloud {
     const to = [...this.hosts.values()].find((host) => host.address === formatIpv4Word(key[W_TUN_DST]));
     to?.fromUnderlay(type, packet, receivedKey(from.address, to.address, key));
   }
+}
+
+function bucket(actions: string, id: number): Bucket {
+  return { id, weight: 0, watchPort: OFPP_ANY, watchGroup: OFPG_ANY, actions: parseActions(actions) };
 }
 
 /** What the receiver sees of a tunnel. */

@@ -18,7 +18,7 @@ export interface Belonging {
 }
 
 /** The two names of a packet's conversation, one for each direction; undefined for what has none. */
-function keysOf({ body }: Frame): { forward: string; backward: string; opens: boolean } | undefined {
+function keysOf(body: Frame['body']): { forward: string; backward: string; opens: boolean } | undefined {
   if (body.kind !== 'ip') return undefined;
   const { family, src, dst, l4 } = body;
   if (l4.proto === 'udp' || l4.proto === 'tcp') {
@@ -59,7 +59,7 @@ export class ConnectionTables {
   }
 
   find(port: string, frame: Frame): Belonging | undefined {
-    const keys = keysOf(frame);
+    const keys = keysOf(frame.body);
     const entry = this.#byPort
       .get(port)
       ?.find((e) => e.forward === keys?.forward || e.backward === keys?.forward);
@@ -74,9 +74,19 @@ export class ConnectionTables {
     };
   }
 
+  /** Whether an ICMP error is about a connection that is allowed. */
+  related(port: string, { body }: Frame): boolean {
+    if (body.kind !== 'ip' || body.l4.proto !== 'error') return false;
+    const keys = keysOf(body.l4.about);
+    const entry = this.#byPort
+      .get(port)
+      ?.find((e) => e.forward === keys?.forward || e.backward === keys?.forward);
+    return entry !== undefined && !entry.blocked;
+  }
+
   /** A rule lets the packet pass, and what answers it. */
   allow(port: string, frame: Frame): void {
-    const keys = keysOf(frame);
+    const keys = keysOf(frame.body);
     if (keys === undefined) return;
     const entries = this.#byPort.get(port) ?? [];
     this.#byPort.set(port, entries);

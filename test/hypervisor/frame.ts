@@ -33,8 +33,8 @@ export type L4 =
       readonly target: string;
       readonly lla: string;
     }
-  /** An ICMP error; what it quotes is not looked at. */
-  | { readonly proto: 'error'; readonly type: number; readonly code: number };
+  /** An ICMP error, and the packet that it quotes. */
+  | { readonly proto: 'error'; readonly type: number; readonly code: number; readonly about: IpBody };
 
 export interface OtherBody {
   readonly kind: 'other';
@@ -116,15 +116,16 @@ export function show(bytes: Uint8Array): string {
 }
 
 /**
- * What tells packets apart here: all bytes, or of an ICMP error, addresses, type and code, since what it quotes
- * and how long it is are its sender's affair.
+ * What tells packets apart here: all bytes, or of ICMP errors and resets, addresses, ports, type and code, since what
+ * else they say is their sender's affair.
  */
 export function fingerprint(bytes: Uint8Array): string {
   const { layers } = dissectPacket(bytes);
   const last = layers.at(-1);
   const isError =
-    last !== undefined &&
-    ((last.layer === 'icmp' && [3, 11].includes(last.type)) || (last.layer === 'icmpv6' && last.type < 128));
+    (last?.layer === 'icmp' && [3, 11].includes(last.type)) ||
+    (last?.layer === 'icmpv6' && last.type < 128) ||
+    (last?.layer === 'tcp' && (last.flags & TCP_RST) !== 0);
   if (!isError) return Buffer.from(bytes).toString('hex');
   const text = layers.map((layer) => {
     if (layer.layer === 'eth') return `${hexOf(layer.src)} ${hexOf(layer.dst)}`;
@@ -132,6 +133,7 @@ export function fingerprint(bytes: Uint8Array): string {
     if (layer.layer === 'ipv6') return `${hexOf(layer.src)} ${hexOf(layer.dst)} ${layer.hopLimit}`;
     if (layer.layer === 'icmp' || layer.layer === 'icmpv6')
       return `${layer.layer} ${layer.type} ${layer.code}`;
+    if (layer.layer === 'tcp') return `tcp ${layer.srcPort} ${layer.dstPort} ${layer.flags}`;
     return layer.layer;
   });
   return text.join(' | ');

@@ -5,7 +5,7 @@
 import type { KindName, SpecOf, Stored } from '../../src/api-schema/kinds.ts';
 import { aclMatches } from './acl-reference.ts';
 import { ConnectionTables } from './connections.ts';
-import type { ArpBody, Frame, IpBody } from './frame.ts';
+import { type ArpBody, type Frame, type IpBody, type L4, TCP_ACK, TCP_RST } from './frame.ts';
 import { broadcastOf, inPrefix, isGroup, isLinkLocal, linkLocalOf, neverRouted } from './ip.ts';
 
 export interface Delivery {
@@ -89,7 +89,11 @@ export class Reference {
       const { port } = entry;
       if (isGroup(frame.src) || !maySend(port, frame)) return;
       const verdict = this.#firewall(port, 'from-port', frame);
-      if (verdict === 'reject') this.#reject(on, { port }, frame, out);
+      if (verdict === 'reject') {
+        // Straight back to who asked: it is the network's own word, not another machine's.
+        const refusal = refused(frame);
+        if (refusal !== undefined) out.push({ port: port.id, frame: refusal });
+      }
       if (verdict !== 'pass') return;
       current = marked(port, frame);
       const answer = this.#neighborAnswer(on, current);
@@ -138,7 +142,10 @@ export class Reference {
   #toPort(port: Port, frame: Frame, out: Delivery[]): void {
     if (!this.#around.located(port)) return;
     const verdict = this.#firewall(port, 'to-port', frame);
-    if (verdict === 'reject') this.#reject(port.spec.switch, { port }, frame, out, true);
+    if (verdict === 'reject') {
+      const refusal = refused(frame);
+      if (refusal !== undefined) this.#forward(port.spec.switch, { port }, refusal, out);
+    }
     if (verdict === 'pass' && mayGet(port, frame)) out.push({ port: port.id, frame });
   }
 
@@ -151,6 +158,7 @@ export class Reference {
     const stateful = mine.some(({ spec }) => spec.action === 'allow-stateful');
     const connection = stateful ? this.connections.find(port.id, frame) : undefined;
     if (connection?.reply === true && !connection.blocked) return 'pass';
+    if (stateful && this.connections.related(port.id, frame)) return 'pass';
     const order = ['allow-stateful', 'allow', 'reject', 'drop'];
     const weight = ({ spec }: Stored<'acl'>): number =>
       spec.priority * 8 + (spec.port === undefined ? 0 : 4) + order.indexOf(spec.action);
@@ -164,9 +172,6 @@ export class Reference {
     }
     return action === 'drop' || action === 'reject' ? action : 'pass';
   }
-
-  /** What a refused sender is told; nothing here yet takes part in what is compared. */
-  #reject(_on: string, _entry: Entry, _frame: Frame, _out: Delivery[], _atReceiver = false): void {}
 
   // --- Who has which address -------------------------------------------------------------------------------------
 
@@ -226,6 +231,10 @@ export class Reference {
     const own = ports
       .flatMap((rp) => rp.spec.networks.map((network) => ({ rp, address: network.split('/')[0] })))
       .filter(({ rp, address }) => address === body.dst && (!isLinkLocal(address) || rp.id === entry.id));
+    const tell = (kind: 'ttl' | 'route' | 'neighbor', about: Frame): void => {
+      const error = routerError(kind, about, entry);
+      if (error !== undefined) this.#routeOut(router, ports, error, out, tell);
+    };
     const { l4 } = body;
     const echo = l4.proto === 'icmp' && l4.type === (body.family === 4 ? 8 : 128) && l4.code === 0;
     if (own.length > 0) {
@@ -242,16 +251,23 @@ export class Reference {
         this.#intoSwitch(entry.spec.switch, { router: entry }, back, out);
         return;
       }
-      this.#routeOut(router, ports, { ...frame, body: reply }, out);
+      this.#routeOut(router, ports, { ...frame, body: reply }, out, tell);
       return;
     }
     if (isLinkLocal(body.src) || isLinkLocal(body.dst)) return;
     const broadcasts = ports.flatMap((rp) => rp.spec.networks.map((network) => broadcastOf(network)));
-    if (broadcasts.includes(body.dst) || body.ttl <= 1) return;
-    this.#routeOut(router, ports, frame, out);
+    if (broadcasts.includes(body.dst) || body.ttl === 0) return;
+    if (body.ttl === 1) tell('ttl', frame);
+    else this.#routeOut(router, ports, frame, out, tell);
   }
 
-  #routeOut(router: string, ports: readonly RouterPort[], frame: Frame, out: Delivery[]): void {
+  #routeOut(
+    router: string,
+    ports: readonly RouterPort[],
+    frame: Frame,
+    out: Delivery[],
+    tell: (kind: 'route' | 'neighbor', about: Frame) => void,
+  ): void {
     const body = frame.body as IpBody;
     const connected = ports.flatMap((rp) =>
       rp.spec.networks
@@ -276,12 +292,64 @@ export class Reference {
       exit = route.via;
       hop = route.spec.nextHop ?? '';
     }
-    if (exit === undefined) return;
+    if (exit === undefined) {
+      tell('route', frame);
+      return;
+    }
     const [mac] = this.#holders(exit.spec.switch, hop).macs;
-    if (mac === undefined) return;
+    if (mac === undefined) {
+      tell('neighbor', frame);
+      return;
+    }
     const sent = { ...frame, src: exit.spec.mac, dst: mac, body: { ...body, ttl: body.ttl - 1 } };
     this.#intoSwitch(exit.spec.switch, { router: exit }, sent, out);
   }
+}
+
+/** Whether a packet may be answered by an error at all (RFC 1122, 3.2.2). */
+function answerable({ src, dst, body }: Frame): IpBody | undefined {
+  if (body.kind !== 'ip' || isGroup(src) || isGroup(dst)) return undefined;
+  if (neverRouted(body.src) || neverRouted(body.dst)) {
+    // The loopback and unspecified addresses of IPv6 stand for one host, as far as errors go.
+    if (![body.src, body.dst].every((ip) => ip === '::1' || !neverRouted(ip))) return undefined;
+  }
+  return body;
+}
+
+/** What the sender of a rejected packet gets. */
+function refused(frame: Frame): Frame | undefined {
+  const body = answerable(frame);
+  if (body === undefined || body.l4.proto === 'error') return undefined;
+  const { l4 } = body;
+  const [type, code] = body.family === 4 ? [3, 10] : [1, 1];
+  let answer: L4 = { proto: 'error', type, code, about: body };
+  if (l4.proto === 'tcp') {
+    if ((l4.flags & TCP_RST) !== 0) return undefined;
+    const flags = (l4.flags & TCP_ACK) === 0 ? TCP_RST | TCP_ACK : TCP_RST;
+    answer = { proto: 'tcp', sport: l4.dport, dport: l4.sport, flags };
+  }
+  return {
+    ...frame,
+    src: frame.dst,
+    dst: frame.src,
+    body: { ...body, src: body.dst, dst: body.src, ttl: 255, dscp: 0, l4: answer },
+  };
+}
+
+/** What a router says that cannot pass a packet on, from its address where the packet came in. */
+function routerError(kind: 'ttl' | 'route' | 'neighbor', frame: Frame, entry: RouterPort): Frame | undefined {
+  const body = answerable(frame);
+  if (body === undefined || body.l4.proto === 'error') return undefined;
+  const [source] = entry.spec.networks
+    .map((network) => network.split('/')[0])
+    .filter((ip) => ip.includes(':') === (body.family === 6) && !isLinkLocal(ip))
+    .sort();
+  if (source === undefined) return undefined;
+  const codes = { ttl: [11, 0, 3, 0], route: [3, 0, 1, 0], neighbor: [3, 1, 1, 3] }[kind];
+  const [type, code] = body.family === 4 ? codes.slice(0, 2) : codes.slice(2);
+  const l4: L4 = { proto: 'error', type, code, about: body };
+  const answer: IpBody = { ...body, src: source, dst: body.src, ttl: 64, dscp: 0, l4 };
+  return { ...frame, src: frame.dst, dst: frame.src, body: answer };
 }
 
 /** The port whose network holds a route's next hop: the longest. */

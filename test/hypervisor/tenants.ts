@@ -84,6 +84,11 @@ export class Tenants {
     return [...this.#cloud.objects.values()].filter((o) => o.kind === kind) as Stored<K>[];
   }
 
+  /** The tenant that a port belongs to. */
+  ownerOf(port: Stored<'logical-port'>): string {
+    return this.list.find((tenant) => tenant.switches.includes(port.spec.switch))?.id ?? '';
+  }
+
   subnetOf(on: string): Subnet {
     const n = this.list.map((tenant) => tenant.switches.indexOf(on)).find((i) => i >= 0) ?? 0;
     return SUBNETS[n];

@@ -187,7 +187,7 @@ export class Traffic {
         return chance.once(6)
           ? {
               proto: 'icmp',
-              type: family === 4 ? chance.pick([0, 13]) : chance.pick([129, 130, 134, 137]),
+              type: family === 4 ? chance.pick([0, 42]) : chance.pick([129, 130, 134, 137]),
               code: 0,
               rest: (sport << 16) >>> 0,
             }
