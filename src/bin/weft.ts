@@ -75,6 +75,12 @@ function version(json: boolean): string {
   return `weft ${facts.weft}\nnode ${facts.node} on ${facts.platform}, kernel ${facts.kernel}\n`;
 }
 
+// Whoever reads (head, a pager) may have enough; a lab goes on, and is ended by a signal.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') throw error;
+  if (process.argv[2] !== 'lab') process.exit();
+});
+
 process.exitCode = await runCommand(
   COMMANDS,
   process.argv.slice(2),

@@ -8,12 +8,21 @@ import type { DatapathType } from '../../lab/switch-database.ts';
 import { BPF_FS } from '../../sys/bpf-fs.ts';
 import { type OptionSpec, parseArguments } from '../daemon/options.ts';
 import { runInside } from './exec.ts';
-import { askLastLab, detached, type FileLabOptions, runFileLab, switchKind, takeDown } from './file-lab.ts';
+import {
+  askLastLab,
+  detached,
+  type FileLabOptions,
+  printEnvironment,
+  runFileLab,
+  switchKind,
+  takeDown,
+} from './file-lab.ts';
 import { withLab } from './stay.ts';
 
 const USAGE = `usage: weft lab run FILE [--once] [--switch KIND] [--datapath TYPE]
        weft lab up FILE [--detach] [--switch KIND] [--datapath TYPE]
        weft lab test [FILE]
+       weft lab env
        weft lab move VM HOST
        weft lab shell VM
        weft lab exec NAME COMMAND [ARGUMENT...]
@@ -27,6 +36,7 @@ const USAGE = `usage: weft lab run FILE [--once] [--switch KIND] [--datapath TYP
           take it down. Exit code 0: every expectation held
   up      the same without proofs; with --detach in the background
   test    prove who reaches whom: in the lab that is up, or in that of a file, which is taken down afterwards
+  env     print what has "weft net" find the API of the lab that is up: eval "$(weft lab env)"
   move    have a machine of the lab that is up go to another host
   shell   a shell in a machine or host; exec: any command
   down    take down the lab that was started last
@@ -90,6 +100,7 @@ const WORDS: Readonly<Record<string, readonly [number, number]>> = {
   run: [1, 1],
   up: [1, 1],
   test: [0, 1],
+  env: [0, 0],
   move: [2, 2],
   down: [0, 0],
   list: [0, 0],
@@ -123,6 +134,7 @@ export async function run(args: readonly string[], io: CommandIo): Promise<numbe
   const ours = type === undefined ? undefined : type === 'netdev' ? 'userspace' : 'kernel';
   const file: FileLabOptions = { file: words[0], kind, ours };
   if (command === 'demo') return demo(once, type ?? 'system', io);
+  if (command === 'env') return printEnvironment(io);
   if (command === 'down') return takeDown(io);
   if (command === 'move') return askLastLab({ command, machine: words[0], to: words[1] }, io);
   if (command === 'clean') {

@@ -1,6 +1,7 @@
 /** Labs of files: up, test, run, and what is asked of those that are up. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
+import { existsSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { WeftError } from '../../base/errors.ts';
 import { type CommandIo, EXIT } from '../../cli/command.ts';
@@ -9,7 +10,7 @@ import type { LabPlan } from '../../lab/file/plan.ts';
 import { planLab } from '../../lab/file/resolve.ts';
 import { SWITCH_KINDS, type SwitchKind } from '../../lab/file/schema.ts';
 import { alive, directoryOf, type LabRecord, readRecords } from '../../lab/record.ts';
-import { WeftControl } from '../../lab/run/control.ts';
+import { configFileOf, WeftControl } from '../../lab/run/control.ts';
 import { LabRun } from '../../lab/run/lab-run.ts';
 import { askLab, type LabRequest, serveLab } from '../../lab/run/remote.ts';
 import { withLab } from './stay.ts';
@@ -105,6 +106,17 @@ function lastLab(): LabRecord {
 /** Has the lab that was started last do something. */
 export const askLastLab = (request: LabRequest, io: CommandIo): Promise<number> =>
   askLab(directoryOf(lastLab().id), request, { write: (text) => io.out(text) });
+
+/** What a shell must be told for `weft net` to find the API of the lab that was started last. */
+export function printEnvironment(io: CommandIo): number {
+  const file = configFileOf(directoryOf(lastLab().id));
+  if (!existsSync(file))
+    throw new WeftError('no-lab', 'the lab that was started last has no controller', {
+      remedy: 'start one that has: weft lab up FILE',
+    });
+  io.out(`export WEFT_CONFIG=${file}\n`);
+  return EXIT.ok;
+}
 
 const DOWN_MS = 30_000;
 

@@ -26,6 +26,8 @@ export interface ControlPlane {
   restart(): Promise<void>;
   /** Objects that the API lists, by kind and name. */
   count(): Promise<number>;
-  /** How a person gets at it: environment for `weft net`, and the address. */
-  readonly access: { readonly url: string; readonly token: string };
+  /** Where the API is. */
+  readonly url: string;
+  /** The file by which `weft net` finds it, as WEFT_CONFIG names it. */
+  readonly configFile: string;
 }

@@ -17,6 +17,10 @@ import { ApiClient } from './api-client.ts';
 import type { ControlPlane, Settled } from './control-plane.ts';
 
 const NAME = 'controller';
+const CONFIG = 'config.yaml';
+
+/** Where the lab of a directory has the file that WEFT_CONFIG is to name. */
+export const configFileOf = (dir: string): string => join(dir, NAME, CONFIG);
 const POLL_MS = 50;
 
 /** A port of the loopback that nobody listens at now. */
@@ -38,6 +42,7 @@ export class WeftControl implements ControlPlane {
   readonly #dir: string;
   readonly #token = randomBytes(24).toString('hex');
   readonly #tokenFiles = new Map<string, string>();
+  configFile = '';
   #api = new ApiClient('', '');
   #process: ChildProcess | undefined;
   #revision = 0;
@@ -48,8 +53,8 @@ export class WeftControl implements ControlPlane {
     this.#dir = lab.directoryOf(NAME);
   }
 
-  get access(): { url: string; token: string } {
-    return this.#api;
+  get url(): string {
+    return this.#api.url;
   }
 
   /** Where agents find the controller. */
@@ -68,6 +73,7 @@ export class WeftControl implements ControlPlane {
     this.#secret('operator.token', this.#token);
     this.#api = new ApiClient(`http://127.0.0.1:${await freePort()}`, this.#token);
     await this.#launch();
+    this.configFile = this.#secret(CONFIG, `api: ${this.#api.url}\ntoken: ${this.#token}`);
     // An agent is refused while its host is not known.
     this.#revision = await this.#api.create(plan.objects.filter(({ kind }) => kind === 'transport-node'));
     for (const { name } of plan.hosts)

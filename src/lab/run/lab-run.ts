@@ -76,7 +76,7 @@ export class LabRun {
       const how = await this.site.forwarding(host);
       this.#say(`${host.name}  ${host.underlay.address}  forwards ${how}; ${here.join(', ')}`);
     }
-    this.#say(`controller  ${this.#control.access.url}; built after ${seconds(performance.now() - started)}`);
+    this.#say(`controller  ${this.#control.url}; built after ${seconds(performance.now() - started)}`);
     await this.#control.apply(this.plan);
     await Promise.all([this.site.plugAll(), serveAll(this.site)]);
     await this.#settle('the networks');
@@ -174,14 +174,13 @@ export class LabRun {
 
   /** What somebody can do with the lab while it is up. */
   whereToGo(): void {
-    const { url, token } = this.#control.access;
     const { machines, hosts } = this.plan;
     const [vm] = machines;
     const [host] = hosts;
     this.#title('The lab is up until Ctrl-C. In another terminal:');
     const lines: [string, string][] = [
-      [`export WEFT_URL=${url} WEFT_TOKEN=${token}`, ''],
-      ['bin/weft net list logical-switches', 'what the controller has; "weft net --help" says more'],
+      ['eval "$(bin/weft lab env)"', `has "weft net" find the API at ${this.#control.url}`],
+      ['bin/weft net status', 'hosts, and what is not live; "weft net --help" says more'],
       ['bin/weft lab test', 'who reaches whom, once more'],
     ];
     if (vm !== undefined) {
@@ -194,7 +193,7 @@ export class LabRun {
       `bin/weft lab exec ${host.name} ovs-ofctl dump-flows br-int`,
       'the stock tools find the switch of a host',
     ]);
-    const width = Math.max(...lines.slice(1).map(([command]) => command.length));
+    const width = Math.max(...lines.map(([command]) => command.length));
     for (const [command, what] of lines) this.#say(`${command.padEnd(width)}  ${what}`.trimEnd());
     this.#say(`logs and databases are in ${this.#lab.dir}`);
   }
