@@ -8,26 +8,20 @@
 import type { Clock, Timer } from '../base/clock.ts';
 import { WeftError } from '../base/errors.ts';
 import type { Logger, ModuleLog } from '../base/log.ts';
-import { COMMON_FLOWS } from '../logical/common-flows.ts';
-import { compileCommonFlow } from '../logical/compile.ts';
-import { INTEGRATION_BRIDGE, REGISTERS, TABLES } from '../logical/layout.ts';
+import { INTEGRATION_BRIDGE } from '../logical/layout.ts';
 import type { Hello, Update } from '../logical/protocol.ts';
-import type { PortRate, TunnelTo } from '../logical/universal.ts';
 import type { Program } from '../nlog/index.ts';
 import type { Client, Connector, OpenVSwitchSchema } from '../ovsdb/index.ts';
 import { Responder } from './answers/responder.ts';
+import { DesiredState, type HostView } from './desired-state.ts';
 import { BridgeKeeper, type LocalVif } from './host/bridge-keeper.ts';
-import { type HostChange, Physical, type PhysicalChange } from './physical.ts';
-import type { PhysicalGroup } from './physical-flows.ts';
 import { type Appctl, Requests } from './requests/requests.ts';
 import { ControllerSession } from './session/controller-session.ts';
-import { RowStore } from './session/rows.ts';
 import type { AgentState, StateStore } from './session/state.ts';
 import { flowStatistics, portStatistics, StatisticsReporter } from './statistics.ts';
 import type { SwitchStream } from './switch/channel.ts';
 import { Origins } from './switch/origins.ts';
 import { SwitchLink } from './switch/switch-link.ts';
-import { WantedFlows } from './switch/wanted-flows.ts';
 
 export interface AgentOptions {
   readonly clock: Clock;
@@ -72,14 +66,7 @@ const MAX_PENDING = 1024;
 export class Agent {
   readonly #options: AgentOptions;
   readonly #log: ModuleLog;
-  readonly #rows = new RowStore();
-  readonly #physical: Physical;
-  readonly #wanted = new WantedFlows();
   readonly #origins = new Origins();
-  readonly #groups = new Map<number, PhysicalGroup>();
-  readonly #meters = new Map<number, PortRate>();
-  readonly #refused = new Map<string, WeftError>();
-  readonly #tunnels = new Map<string, TunnelTo>();
   readonly #keeper: BridgeKeeper;
   readonly #link: SwitchLink;
   readonly #session: ControllerSession;
@@ -87,13 +74,11 @@ export class Agent {
   readonly #statistics: StatisticsReporter;
   #systemId: string | undefined;
   #saved: AgentState | undefined;
-  /** Whether there are rows to go by. */
-  #known = false;
-  #commonIn = false;
+  /** undefined: the host does not know its name yet. */
+  #desired: DesiredState | undefined;
   #holds: Hello['holds'];
   #epoch = '';
   #pending: PendingUpdate[] = [];
-  #freshZones = new Set<number>();
   /** The switch was (re)connected: compare everything. */
   #compareAll = false;
   #dirty = false;
@@ -108,7 +93,6 @@ export class Agent {
     const { clock, log, pause } = options;
     this.#options = options;
     this.#log = log.module('agent');
-    this.#physical = new Physical({ program: options.program });
     this.#keeper = new BridgeKeeper({
       client: options.database,
       clock,
@@ -220,7 +204,8 @@ export class Agent {
   #begin(systemId: string | undefined): void {
     if (systemId === undefined) return;
     this.#systemId = systemId;
-    if (this.#link.ready) this.#adoptZones();
+    this.#desired = new DesiredState(this.#options.program, systemId);
+    if (this.#link.ready) this.#desired.adoptZones(this.#link.installed);
     if (this.#saved?.systemId === systemId) this.#restore(this.#saved);
     this.#saved = undefined;
     this.#session.start();
@@ -239,23 +224,8 @@ export class Agent {
   #switchReady(): void {
     this.#compareAll = true;
     this.#dirty = true;
-    this.#adoptZones();
+    this.#desired?.adoptZones(this.#link.installed);
     this.#kick();
-  }
-
-  /** Ports keep the zones that they had before the agent was started anew, and with them their connections. */
-  #adoptZones(): void {
-    if (this.#systemId === undefined) return;
-    const key = new RegExp(
-      `^table=${TABLES.localOutput},priority=100,${REGISTERS.outPort}=(0x[0-9a-f]+|\\d+)$`,
-    );
-    const zone = new RegExp(`set_field:(0x[0-9a-f]+|\\d+)->${REGISTERS.zone}(?:,|$)`);
-    for (const [text, { actions }] of this.#link.installed) {
-      const port = key.exec(text)?.[1];
-      const number = zone.exec(actions)?.[1];
-      if (port !== undefined && number !== undefined)
-        this.#physical.adoptZone(this.#systemId, Number(port), Number(number));
-    }
   }
 
   #restore(saved: AgentState): void {
@@ -281,25 +251,25 @@ export class Agent {
 
   async #run(): Promise<void> {
     // Nothing is computed before the switch was read: ports keep their zones.
-    while (!this.#closed && this.#link.ready && this.#systemId !== undefined) {
+    while (!this.#closed && this.#link.ready && this.#desired !== undefined) {
       const pending = this.#pending.shift();
-      if (pending === undefined && !this.#dirty) return;
-      if (pending === undefined && !this.#known) {
-        this.#dirty = false;
-        return;
-      }
-      await this.#turn(pending);
+      const { known } = this.#desired;
+      if (pending === undefined && !(this.#dirty && known)) return;
+      await this.#turn(this.#desired, pending);
     }
   }
 
-  async #turn(pending: PendingUpdate | undefined): Promise<void> {
+  async #turn(desired: DesiredState, pending: PendingUpdate | undefined): Promise<void> {
     this.#dirty = false;
     const { clock } = this.#options;
     let failure: WeftError | undefined;
     try {
-      if (pending !== undefined) this.#take(pending);
-      await this.#tunnelPorts();
-      await this.#apply();
+      if (pending !== undefined) {
+        desired.take(pending.update, this.#view());
+        this.#holds = { epoch: pending.epoch, revision: pending.update.revision };
+      }
+      await this.#tunnelPorts(desired);
+      await this.#apply(desired);
       failure = this.#brokenTunnel();
     } catch (error) {
       if (!(error instanceof WeftError)) throw error;
@@ -318,49 +288,17 @@ export class Agent {
     if (failure === undefined)
       this.#session.notify('applied', { revision, elapsed: clock.now() - pending.arrived });
     else this.#session.notify('failed', { revision, code: failure.code, message: failure.message });
-    this.#save();
+    this.#save(desired);
   }
 
-  #take({ update, epoch }: PendingUpdate): void {
-    const change = this.#rows.apply(update);
-    this.#known = true;
-    this.#holds = { epoch, revision: update.revision };
-    this.#compute(change);
-  }
-
-  #compute(change: HostChange): void {
-    if (!this.#commonIn) {
-      this.#commonIn = true;
-      for (const flow of COMMON_FLOWS) this.#wanted.insert({ ...compileCommonFlow(flow), origin: undefined });
-    }
-    const vifs = new Map<string, number>();
-    for (const { vif, active, ofport } of this.#vifs)
-      if (active && ofport > 0 && !vifs.has(vif)) vifs.set(vif, ofport);
-    const result = this.#physical.update(this.#systemId ?? '', {
-      ...change,
-      vifs,
-      tunnels: this.#keeper.tunnels(),
-    });
-    this.#merge(result);
-  }
-
-  #merge({ flows, groups, meters, tunnels, refused, freshZones }: PhysicalChange): void {
-    this.#wanted.apply(flows);
-    for (const group of groups.deleted) this.#groups.delete(group.id);
-    for (const group of groups.inserted) this.#groups.set(group.id, group);
-    for (const meter of meters.deleted) this.#meters.delete(meter.port);
-    for (const meter of meters.inserted) this.#meters.set(meter.port, meter);
-    for (const tunnel of tunnels.deleted) this.#tunnels.delete(JSON.stringify(tunnel));
-    for (const tunnel of tunnels.inserted) this.#tunnels.set(JSON.stringify(tunnel), tunnel);
-    for (const { row } of refused.deleted) this.#refused.delete(JSON.stringify(row));
-    for (const { row, error } of refused.inserted) this.#refused.set(JSON.stringify(row), error);
-    for (const zone of freshZones) this.#freshZones.add(zone);
+  #view(): HostView {
+    return { vifs: this.#vifs, tunnels: this.#keeper.tunnels() };
   }
 
   /** Has the switch make the tunnel ports that are missing, and waits for it, for a while. */
-  async #tunnelPorts(): Promise<void> {
+  async #tunnelPorts(desired: DesiredState): Promise<void> {
     const { clock } = this.#options;
-    this.#keeper.want([...this.#tunnels.values()]);
+    this.#keeper.want(desired.tunnels);
     const end = clock.now() + TUNNEL_PATIENCE_MS;
     while (!this.#keeper.settled && clock.now() < end && !this.#closed && this.#link.ready) {
       await new Promise<void>((resolve) => {
@@ -371,52 +309,33 @@ export class Agent {
         };
       });
     }
-    this.#compute({});
+    desired.observe(this.#view());
   }
 
-  async #apply(): Promise<void> {
-    const [refused] = this.#refused.values();
-    if (refused !== undefined) throw refused;
-    const [bad] = this.#wanted.bad;
-    if (bad !== undefined) throw bad;
-    const touched = this.#wanted.takeTouched();
-    const keys = this.#compareAll
-      ? new Set([...this.#wanted.keys(), ...this.#link.installed.keys()])
-      : touched;
+  async #apply(desired: DesiredState): Promise<void> {
+    if (desired.refusal !== undefined) throw desired.refusal;
+    const { flows } = desired;
+    const touched = flows.takeTouched();
+    const keys = this.#compareAll ? new Set([...flows.keys(), ...this.#link.installed.keys()]) : touched;
     this.#compareAll = false;
     try {
-      this.#link.flushZones(this.#freshZones);
-      this.#freshZones.clear();
-      await this.#link.apply({ flows: this.#wanted, groups: this.#groups, meters: this.#meters }, keys);
+      this.#link.flushZones(desired.freshZones);
+      desired.zonesFlushed();
+      await this.#link.apply(desired, keys);
     } catch (error) {
-      this.#wanted.giveBack(keys);
+      flows.giveBack(keys);
       throw error;
     }
     this.#keeper.prune();
-    this.#keeper.markInstalled(this.#installedVifs());
+    this.#keeper.markInstalled(new Set(this.#localPorts().map((p) => p.name)));
   }
 
-  #installedVifs(): Set<string> {
-    const placed = new Set<string>();
-    for (const { node, vif } of this.#rows.table('placement')) if (node === this.#systemId) placed.add(vif);
-    return new Set(
-      this.#vifs.filter((v) => v.active && v.ofport > 0 && placed.has(v.vif)).map((v) => v.name),
-    );
-  }
-
-  /** Ports that are here, and the OpenFlow port of each. */
-  #localPorts(): { readonly port: number; readonly ofport: number }[] {
-    const ofports = new Map(this.#vifs.filter((v) => v.active && v.ofport > 0).map((v) => [v.vif, v.ofport]));
-    const ports: { port: number; ofport: number }[] = [];
-    for (const { node, vif, port } of this.#rows.table('placement')) {
-      const ofport = node === this.#systemId ? ofports.get(vif) : undefined;
-      if (ofport !== undefined) ports.push({ port, ofport });
-    }
-    return ports;
+  #localPorts(): ReturnType<DesiredState['localPorts']> {
+    return this.#desired?.localPorts({ vifs: this.#vifs }) ?? [];
   }
 
   async #report(): Promise<void> {
-    if (!this.#session.established || !this.#link.ready || !this.#known) return;
+    if (!this.#session.established || !this.#link.ready || this.#desired?.known !== true) return;
     try {
       const ports = await this.#link.portStats();
       const flows = await this.#link.flowStats();
@@ -455,11 +374,10 @@ export class Agent {
     wake?.();
   }
 
-  #save(): void {
-    const { state } = this.#options;
-    if (state === undefined || this.#holds === undefined || this.#systemId === undefined) return;
+  #save({ rows }: DesiredState): void {
+    if (this.#holds === undefined || this.#systemId === undefined) return;
     const systemId = this.#systemId;
     const { epoch, revision } = this.#holds;
-    state.save(() => ({ systemId, epoch, revision, rows: this.#rows.all() }));
+    this.#options.state?.save(() => ({ systemId, epoch, revision, rows: rows.all() }));
   }
 }

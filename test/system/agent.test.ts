@@ -1,10 +1,15 @@
 /** Agents beside real switches, ours and Open vSwitch: what a controller says becomes what packets do. */
 import assert from 'node:assert/strict';
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import test from 'node:test';
 import type { TunnelTo, UniversalFlow } from '../../src/logical/universal.ts';
 import { saysOnStdout } from '../network.ts';
-import { type AgentHost, KINDS, type Kind, onAgentHosts, plainSwitch } from './agent-lab.ts';
-import { systemMissing, until } from './host.ts';
+import { type AgentHost, FakeController, KINDS, type Kind, onAgentHosts, plainSwitch } from './agent-lab.ts';
+import { ROOT, systemMissing, until } from './host.ts';
 
 const TOOLS = ['ping', 'ethtool'];
 const MACS = ['02:00:00:00:00:01', '02:00:00:00:00:02'];
@@ -252,3 +257,96 @@ for (const { kind, title } of KINDS) {
     });
   });
 }
+
+test('an agent within "weft switch" keeps its bridge, and starts from its file when the controller is away', {
+  skip: systemMissing(),
+}, async () => {
+  const controller = new FakeController();
+  const dir = mkdtempSync(join(tmpdir(), 'weft-agent-'));
+  const args = ['switch', '--dir', dir, '--enable-dummy', '--disable-system', '--bridge-datapath-type=dummy'];
+  const children: ChildProcess[] = [];
+  const start = (): ChildProcess => {
+    const child = spawn(join(ROOT, 'bin/weft'), [...args, `--controller=unix:${controller.path}`], {
+      stdio: ['ignore', 'ignore', 'ignore'],
+    });
+    children.push(child);
+    return child;
+  };
+  const env = { ...process.env, OVS_RUNDIR: dir };
+  const tool = (command: string, ...words: string[]): string =>
+    spawnSync(command, ['--timeout=20', ...words], { encoding: 'utf8', env }).stdout;
+  const deliveries = (): string => tool('ovs-ofctl', '--no-stats', 'dump-flows', 'br-int', 'table=66');
+  try {
+    await controller.start();
+    const first = start();
+    await until('the agent says hello', () =>
+      [...controller.peers.values()].some((p) => p.locations !== undefined),
+    );
+    const [[id, peer]] = [...controller.peers];
+    assert.equal(JSON.parse(tool('ovs-vsctl', 'get', 'Open_vSwitch', '.', 'external_ids:system-id')), id);
+    tool(
+      'ovs-vsctl',
+      'add-port',
+      'br-int',
+      'p1',
+      '--',
+      'set',
+      'interface',
+      'p1',
+      'type=dummy',
+      'external_ids:iface-id=vif-1',
+    );
+    const placement = [{ port: 11, datapath: 7, vif: 'vif-1', node: id }];
+    await peer.apply(1, { flow: plainSwitch(7, PORTS), placement }, {}, true);
+    await until('the port is delivered to', () => deliveries().includes('output:1'));
+    await until('the controller hears of the VIF', () => peer.locations?.vifs.some((v) => v.vif === 'vif-1'));
+    first.kill('SIGTERM');
+    await once(first, 'exit');
+    controller.stop();
+    start();
+    await until('the port is delivered to again', () => deliveries().includes('output:1'));
+    const refused = tool(
+      'ovs-vsctl',
+      '--bare',
+      '--columns=name',
+      'find',
+      'interface',
+      'external_ids:weft-installed=true',
+    );
+    assert.equal(refused.trim(), 'p1');
+  } finally {
+    for (const child of children) {
+      if (child.exitCode !== null || child.signalCode !== null) continue;
+      child.kill('SIGKILL');
+      await once(child, 'exit');
+    }
+    controller.close();
+    rmSync(dir, { recursive: true, force: true });
+  }
+});
+
+test('what the switch refuses is told in its words, and the old state stays', {
+  skip: systemMissing('ovs-vswitchd', ...TOOLS),
+}, async () => {
+  await onAgentHosts(['stock', 'netdev'], async (hosts) => {
+    for (const host of hosts) {
+      const rows = { flow: plainSwitch(7, PORTS) };
+      await host.peer.apply(1, rows, {}, true);
+      const before = await host.flows();
+      // A field of a packet that cannot have it: the agent's own parser takes it, or the switch refuses it.
+      const bad = flowOf('ls-in-acl', 7, 'nw_dst=10.0.0.1,arp', 'set_field:80->tcp_dst,next');
+      const more = flowOf('ls-in-acl', 8, 'ip', 'next');
+      const answer = await host.peer.update(2, { flow: [bad, more] });
+      assert.ok('failed' in answer, JSON.stringify(answer));
+      assert.match(answer.failed.message, /tcp_dst/);
+      assert.deepEqual(await host.flows(), before);
+      await host.peer.apply(3, {}, { flow: [bad] });
+      assert.equal((await host.flows()).length, before.length + 1);
+
+      const tunnel = [{ node: 'nowhere', encapsulation: 'geneve' as const, address: 'no-address' }];
+      const broken = await host.peer.update(4, { tunnel });
+      assert.ok('failed' in broken && broken.failed.code === 'tunnel-refused', JSON.stringify(broken));
+      await host.peer.apply(5, {}, { tunnel });
+    }
+  });
+});
