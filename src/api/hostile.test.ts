@@ -2,7 +2,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { KIND_NAMES, KINDS, type KindName } from '../api-schema/kinds.ts';
+import { KIND_NAMES, KINDS, type KindName, type Stored } from '../api-schema/kinds.ts';
+import type { Model } from '../controller/model/model.ts';
+import { OPERATOR, type Principal } from '../controller/model/principal.ts';
+import { makeModel } from '../controller/model/testing/fixture.ts';
 import type { Method } from './route.ts';
 import { type Answer, makeApi, makeTenant } from './testing/harness.ts';
 
@@ -106,7 +109,24 @@ test('objects at random are taken or refused with reasons, and what is taken rea
     { numRuns: 1500 },
   );
   assert.ok(taken > 20, `${taken} taken`);
+  await checkReload(api);
 });
+
+/** What is kept in memory, with all that finds it, is what a fresh start reads. */
+async function checkReload({ model, file }: Awaited<ReturnType<typeof makeApi>>): Promise<void> {
+  const { model: fresh } = await makeModel({}, file);
+  const all = (of: Model): Stored[] => [...of.objects()].sort((a, b) => (a.id < b.id ? -1 : 1));
+  assert.deepEqual(all(model), all(fresh));
+  const tenants: Principal[] = model.ids('tenant', OPERATOR).map((tenant) => ({ role: 'tenant', tenant }));
+  for (const principal of [OPERATOR, ...tenants]) {
+    for (const kind of KIND_NAMES) assert.deepEqual(model.ids(kind, principal), fresh.ids(kind, principal));
+    for (const { id } of model.objects())
+      assert.deepEqual(
+        [...model.referrers(id, principal)].sort(),
+        [...fresh.referrers(id, principal)].sort(),
+      );
+  }
+}
 
 test('transactions at random are taken or refused as a whole', async () => {
   const api = await makeApi();
@@ -133,6 +153,7 @@ test('transactions at random are taken or refused as a whole', async () => {
     }),
     { numRuns: 400 },
   );
+  await checkReload(api);
 });
 
 test('bodies that are no JSON, or too large, or nested without end, are refused', async () => {

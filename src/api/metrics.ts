@@ -66,7 +66,6 @@ export class Histogram {
 
 export class Metrics {
   readonly #families = new Map<string, Family>();
-  readonly #more: (() => string)[] = [];
 
   counter(name: string, help: string): Counter {
     const counter = new Counter();
@@ -88,11 +87,6 @@ export class Metrics {
     this.#families.set(name, { help, type: 'gauge', samples });
   }
 
-  /** Families that another part writes itself, in the same format. */
-  append(text: () => string): void {
-    this.#more.push(text);
-  }
-
   text(): string {
     let out = '';
     for (const [name, family] of this.#families) {
@@ -102,7 +96,6 @@ export class Metrics {
         out += `${name}${suffix}${pairs.length > 0 ? `{${pairs.join(',')}}` : ''} ${value}\n`;
       }
     }
-    for (const text of this.#more) out += text();
     return out;
   }
 }

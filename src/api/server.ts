@@ -30,6 +30,7 @@ import { tokenRoutes } from './routes/tokens.ts';
 import { transactionRoutes } from './routes/transactions.ts';
 import { Watches, type WatchLimits, watchRoutes } from './routes/watch.ts';
 import type { Services } from './services.ts';
+import { MAX_WAIT_S } from './waiting.ts';
 
 /** PEM texts. */
 export interface TlsFiles {
@@ -60,6 +61,8 @@ const BODY_LIMIT = 1 << 20;
 const MAX_CONNECTIONS = 2048;
 /** A request that has not come whole by then is dropped. */
 const REQUEST_TIMEOUT_MS = 30_000;
+/** Longer than a request may wait for its revision, during which nothing is sent. */
+const IDLE_TIMEOUT_MS = MAX_WAIT_S * 1000 + REQUEST_TIMEOUT_MS;
 const METHODS = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'] as const;
 
 interface Asked {
@@ -186,7 +189,7 @@ export class ApiServer {
     const common = {
       bodyLimit,
       requestTimeout: REQUEST_TIMEOUT_MS,
-      connectionTimeout: 2 * REQUEST_TIMEOUT_MS,
+      connectionTimeout: IDLE_TIMEOUT_MS,
       keepAliveTimeout: REQUEST_TIMEOUT_MS,
       forceCloseConnections: true,
       routerOptions: { maxParamLength: 200 },

@@ -159,7 +159,10 @@ export class Tokens {
 
   /** Tokens go with their tenant. */
   async #onChange({ changes }: ChangeEvent): Promise<void> {
-    const gone = new Set(changes.filter(({ after }) => after === undefined).map(({ before }) => before!.id));
+    const gone = new Set<string>();
+    for (const { before, after } of changes)
+      if (after === undefined && before?.kind === 'tenant') gone.add(before.id);
+    if (gone.size === 0) return;
     const ids = [...this.#kept.values()]
       .filter(({ info }) => gone.has(info.tenant ?? ''))
       .map(({ info }) => info.id);

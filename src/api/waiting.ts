@@ -6,7 +6,7 @@ import { badRequest } from './problem-details.ts';
 import type { Parameter } from './route.ts';
 
 const DEFAULT_SECONDS = 30;
-const MAX_SECONDS = 300;
+export const MAX_WAIT_S = 300;
 
 /** How often an object is looked at that should become realized. */
 const LOOK_MS = 50;
@@ -14,7 +14,7 @@ const LOOK_MS = 50;
 const TIMEOUT: Parameter = {
   name: 'timeout',
   description: `Seconds to wait at most; default ${DEFAULT_SECONDS}`,
-  schema: Type.Number({ minimum: 0, maximum: MAX_SECONDS }),
+  schema: Type.Number({ minimum: 0, maximum: MAX_WAIT_S }),
 };
 
 /** Of writes. */
@@ -48,9 +48,9 @@ export function waitOf(
   if (timeout !== undefined && wait === undefined)
     throw badRequest('a timeout without anything to wait for', `give wait=${known} too`);
   const seconds = timeout === undefined ? DEFAULT_SECONDS : Number(timeout);
-  if (timeout === '' || !(seconds >= 0 && seconds <= MAX_SECONDS))
+  if (timeout === '' || !(seconds >= 0 && seconds <= MAX_WAIT_S))
     throw badRequest(
-      `timeout ${JSON.stringify(timeout)} is not from 0 to ${MAX_SECONDS} seconds`,
+      `timeout ${JSON.stringify(timeout)} is not from 0 to ${MAX_WAIT_S} seconds`,
       'give less, and ask for the revision again',
     );
   return wait === undefined ? undefined : seconds * 1000;

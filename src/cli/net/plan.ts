@@ -37,7 +37,11 @@ const IDENTITY: Partial<Record<KindName, readonly string[]>> = {
 export class Planner {
   readonly #options: PlannerOptions;
   readonly targets: Target[] = [];
+  readonly #byId = new Map<string, Target>();
+  readonly #byName = new Map<string, Target[]>();
   readonly #existing = new Map<KindName, readonly Json[]>();
+  /** By what identifies them. */
+  readonly #known = new Map<string, Json>();
   readonly #claimed = new Set<string>();
 
   constructor(options: PlannerOptions) {
@@ -50,9 +54,17 @@ export class Planner {
     for (const kind of KIND_NAMES) {
       if (!manifest.kinds.has(kind)) continue;
       this.#existing.set(kind, await this.#list(kind, {}));
-      for (const entry of manifest.entries)
-        if (entry.kind === kind) this.targets.push(await this.#target(entry));
+      for (const entry of manifest.entries) if (entry.kind === kind) this.#add(await this.#target(entry));
     }
+  }
+
+  #add(target: Target): void {
+    this.targets.push(target);
+    this.#byId.set(target.id, target);
+    const key = `${target.kind} ${target.spec.name}`;
+    const named = this.#byName.get(key);
+    if (named === undefined) this.#byName.set(key, [target]);
+    else named.push(target);
   }
 
   /** What brings about the file, and with `prune` nothing but the file, of the kinds that it speaks of. */
@@ -99,7 +111,9 @@ export class Planner {
         );
       if (equal === undefined) continue;
       this.#claimed.add(equal.id as string);
-      this.targets[i] = { ...target, id: equal.id as string, existing: equal };
+      const known = { ...target, id: equal.id as string, existing: equal };
+      this.targets[i] = known;
+      this.#byId.set(known.id, known);
       found = true;
     }
     return found;
@@ -116,8 +130,7 @@ export class Planner {
   }
 
   async pathOfId(kind: KindName, id: string): Promise<string> {
-    const spec =
-      this.targets.find((target) => target.id === id)?.spec ?? (await this.#options.directory.get(kind, id));
+    const spec = this.#byId.get(id)?.spec ?? (await this.#options.directory.get(kind, id));
     return spec === undefined ? id : this.pathOf(kind, id, spec);
   }
 
@@ -129,6 +142,9 @@ export class Planner {
     for await (const item of client.list(`/v1/${KINDS[kind].path}`, { ...query, tenant: scope })) {
       directory.remember(item);
       items.push(item);
+      this.#known.set(`${kind} id ${item.id}`, item);
+      const identity = identityOf(kind, item);
+      if (identity !== undefined) this.#known.set(identity, item);
     }
     return items;
   }
@@ -175,7 +191,7 @@ export class Planner {
     if (owner.by !== 'reference') return undefined;
     const member = owner.members.find((name) => typeof spec[name] === 'string');
     if (member === undefined) return undefined;
-    const known = this.targets.find((target) => target.id === spec[member]);
+    const known = this.#byId.get(spec[member] as string);
     if (known !== undefined) return known.tenant;
     const target = (KINDS[kind].references as Readonly<Record<string, KindName>>)[member];
     return (await this.#options.directory.get(target, spec[member] as string))?.tenant as string | undefined;
@@ -186,7 +202,6 @@ export class Planner {
     if (UUID.test(text)) return text.toLowerCase();
     const names = text.split('/');
     const fits = async (target: Target): Promise<boolean> => {
-      if (target.kind !== kind || target.spec.name !== names.at(-1)) return false;
       if (
         tenant !== undefined &&
         target.tenant !== undefined &&
@@ -200,7 +215,8 @@ export class Planner {
       );
     };
     const found: Target[] = [];
-    for (const target of this.targets) if (await fits(target)) found.push(target);
+    for (const target of this.#byName.get(`${kind} ${names.at(-1)}`) ?? [])
+      if (await fits(target)) found.push(target);
     if (found.length === 1) return found[0].id;
     if (found.length > 1)
       throw new WeftError(
@@ -221,19 +237,17 @@ export class Planner {
   }
 
   #find(kind: KindName, spec: Json, id: string | undefined): Json | undefined {
-    const known = this.#existing.get(kind)!;
-    if (id !== undefined) return known.find((object) => object.id === id);
-    const parent = parentOf(kind, spec);
-    const members = IDENTITY[kind];
-    if (members === undefined && typeof spec.name !== 'string') return undefined;
-    return known.find((object) =>
-      members === undefined
-        ? object.name === spec.name && parentOf(kind, object)?.id === parent?.id
-        : members.every(
-            (member) => String(object[member]).toLowerCase() === String(spec[member]).toLowerCase(),
-          ),
-    );
+    const key = id === undefined ? identityOf(kind, spec) : `${kind} id ${id}`;
+    return key === undefined ? undefined : this.#known.get(key);
   }
+}
+
+/** What an object is found by; undefined if by nothing. */
+function identityOf(kind: KindName, spec: Json): string | undefined {
+  const members = IDENTITY[kind];
+  if (members !== undefined)
+    return `${kind} ${members.map((member) => String(spec[member]).toLowerCase()).join(' ')}`;
+  return typeof spec.name === 'string' ? `${kind} ${parentOf(kind, spec)?.id} ${spec.name}` : undefined;
 }
 
 /** Whether two values of JSON are the same. */
