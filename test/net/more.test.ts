@@ -2,11 +2,11 @@
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { makeTenant, OPERATOR_TOKEN } from '../../src/api/testing/harness.ts';
+import { makeApi, makeTenant, OPERATOR_TOKEN } from '../../src/api/testing/harness.ts';
 import { readEvents } from '../../src/cli/net/watch.ts';
 import { makeNet } from './world.ts';
 
@@ -224,4 +224,41 @@ test('the program itself: a table from a pipe, errors on the other stream, an en
     (await program('apply', '-f', '-', '--yes')).out,
     /\+ tenant from-a-pipe\n.*done, in revision \d+\n$/s,
   );
+});
+
+const openssl = spawnSync('openssl', ['version']).status === 0;
+test('over TLS the authority can be given', { skip: !openssl && 'needs openssl' }, async () => {
+  const dir = mkdtempSync(join(tmpdir(), 'weft-net-'));
+  const [key, cert] = [join(dir, 'key.pem'), join(dir, 'cert.pem')];
+  const made = spawnSync('openssl', [
+    ...['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2'],
+    ...['-keyout', key, '-out', cert, '-subj', '/CN=weft', '-addext', 'subjectAltName=IP:127.0.0.1'],
+  ]);
+  assert.equal(made.status, 0, String(made.stderr));
+  const { server } = await makeApi({
+    tls: () => ({ key: readFileSync(key, 'utf8'), cert: readFileSync(cert, 'utf8') }),
+  });
+  try {
+    const api = await server.listen({ port: 0 });
+    const run = async (...args: string[]): Promise<{ code: number; text: string }> => {
+      const child = spawn(weft, ['net', 'list', 'tenant', '--api', api, '--token', OPERATOR_TOKEN, ...args]);
+      let text = '';
+      for (const stream of [child.stdout, child.stderr])
+        stream.on('data', (bytes: Buffer) => {
+          text += bytes.toString();
+        });
+      const [code] = (await once(child, 'close')) as [number];
+      return { code, text };
+    };
+    const stranger = await run();
+    assert.deepEqual(
+      [stranger.code, /cannot be reached: .*certificate/.test(stranger.text)],
+      [1, true],
+      stranger.text,
+    );
+    assert.deepEqual(await run('--ca', `@${cert}`), { code: 0, text: 'no tenants\n' });
+  } finally {
+    await server.close();
+    rmSync(dir, { recursive: true, force: true });
+  }
 });
