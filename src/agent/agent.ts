@@ -60,6 +60,8 @@ interface PendingUpdate {
 const TUNNEL_PATIENCE_MS = 5000;
 /** What the switch refused is tried again after so long, unless something happens before. */
 const RETRY_MS = 10_000;
+/** The lock in the host's database that an agent holds. */
+const LOCK = 'weft_agent';
 /** Updates that may wait; the controller sends far fewer at once. */
 const MAX_PENDING = 1024;
 
@@ -87,6 +89,12 @@ export class Agent {
   #vifs: readonly LocalVif[] = [];
   #toldVifs = '';
   #retry: Timer | undefined;
+  /** What the controller heard last of its updates is that one failed. */
+  #toldFailure = false;
+  /** The switch does not have what we know of: look at all of it anew. */
+  #suspicious = false;
+  /** Turns so far: whoever read the switch meanwhile may have seen the one before. */
+  #turns = 0;
   #wake: (() => void) | undefined;
 
   constructor(options: AgentOptions) {
@@ -145,12 +153,33 @@ export class Agent {
   async start(): Promise<void> {
     const { database, state } = this.#options;
     this.#saved = await state?.load();
+    database.lock(LOCK);
     database.start();
     await database.synced();
+    await this.#alone();
     if (this.#closed) return;
+    // A database that comes back has to give the lock again before its content counts.
+    database.onLock((held) => {
+      if (held) this.#databaseChanged();
+    });
     this.#keeper.start();
     this.#link.start();
     this.#databaseChanged();
+  }
+
+  /** Two agents would undo each other's work: the second one waits for the first to end. */
+  async #alone(): Promise<void> {
+    const { database } = this.#options;
+    // The answer to our wish for the lock came before the content.
+    if (database.locked()) return;
+    this.#log.warn('another agent keeps this host; waiting for it to end');
+    await new Promise<void>((resolve) => {
+      const stop = database.onLock((held) => {
+        if (!held) return;
+        stop();
+        resolve();
+      });
+    });
   }
 
   async close(): Promise<void> {
@@ -191,7 +220,7 @@ export class Agent {
   }
 
   #databaseChanged(): void {
-    if (this.#closed) return;
+    if (this.#closed || !this.#options.database.locked()) return;
     if (this.#systemId === undefined) this.#begin(this.#keeper.systemId);
     this.#vifs = this.#keeper.vifs();
     this.#tellVifs();
@@ -261,9 +290,15 @@ export class Agent {
 
   async #turn(desired: DesiredState, pending: PendingUpdate | undefined): Promise<void> {
     this.#dirty = false;
+    this.#turns++;
     const { clock } = this.#options;
     let failure: WeftError | undefined;
     try {
+      if (this.#suspicious) {
+        await this.#link.read();
+        this.#suspicious = false;
+        this.#compareAll = true;
+      }
       if (pending !== undefined) {
         desired.take(pending.update, this.#view());
         this.#holds = { epoch: pending.epoch, revision: pending.update.revision };
@@ -283,8 +318,14 @@ export class Agent {
       this.#retryLater();
     }
     if (failure !== undefined) this.#log.err(`cannot apply: ${failure.message}`);
-    if (pending === undefined || !pending.asked) return;
+    if (pending === undefined || !pending.asked) {
+      // It only hears of updates that it sends; when we connect anew, it sends what we lack, if only to hear of it.
+      if (failure === undefined && this.#toldFailure) this.#session.renew();
+      this.#toldFailure = this.#toldFailure && failure !== undefined;
+      return;
+    }
     const { revision } = pending.update;
+    this.#toldFailure = failure !== undefined;
     if (failure === undefined)
       this.#session.notify('applied', { revision, elapsed: clock.now() - pending.arrived });
     else this.#session.notify('failed', { revision, code: failure.code, message: failure.message });
@@ -337,8 +378,18 @@ export class Agent {
   async #report(): Promise<void> {
     if (!this.#session.established || !this.#link.ready || this.#desired?.known !== true) return;
     try {
+      const turns = this.#turns;
       const ports = await this.#link.portStats();
       const flows = await this.#link.flowStats();
+      const alone = !this.#running && turns === this.#turns;
+      if (alone && flows.length !== this.#link.installed.size) {
+        this.#log.warn(
+          `switch: has ${flows.length} flows of ours, not ${this.#link.installed.size}; somebody has changed them`,
+        );
+        this.#suspicious = true;
+        this.#dirty = true;
+        this.#kick();
+      }
       const byOfport = new Map(this.#localPorts().map((p) => [p.ofport, p.port]));
       this.#session.notify('statistics', {
         ports: portStatistics(ports, (ofport) => byOfport.get(ofport)),

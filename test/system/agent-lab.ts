@@ -154,21 +154,24 @@ export class AgentHost {
   readonly host: SwitchHost;
   readonly kind: Kind;
   readonly #controller: FakeController;
-  readonly #network: Network;
+  readonly network: Network;
   #agent: ChildProcess | undefined;
   agentLog = '';
 
-  constructor(network: Network, controller: FakeController, kind: Kind, n: number) {
+  /** `host`: an existing switch, for one agent more. */
+  constructor(network: Network, controller: FakeController, kind: Kind, n: number, host?: SwitchHost) {
     this.id = `host-${n}`;
     this.address = `172.31.0.${n}`;
     this.kind = kind;
-    this.#network = network;
+    this.network = network;
     this.#controller = controller;
-    this.host = new SwitchHost(network, [], {
-      name: `h${n}`,
-      stock: kind === 'stock',
-      datapathType: kind === 'system' ? 'system' : 'netdev',
-    });
+    this.host =
+      host ??
+      new SwitchHost(network, [], {
+        name: `h${n}`,
+        stock: kind === 'stock',
+        datapathType: kind === 'system' ? 'system' : 'netdev',
+      });
   }
 
   /** Starts the switch; `under` is its device on the underlay, undefined if there is none. */
@@ -184,13 +187,13 @@ export class AgentHost {
       await host.vsctl('add-port', 'phy', under);
       holder = 'phy';
     }
-    this.#network.ip(host.ns, 'link', 'set', holder, 'mtu', '1600', 'up');
-    this.#network.ip(host.ns, 'addr', 'add', `${address}/24`, 'dev', holder);
+    this.network.ip(host.ns, 'link', 'set', holder, 'mtu', '1600', 'up');
+    this.network.ip(host.ns, 'addr', 'add', `${address}/24`, 'dev', holder);
   }
 
   startAgent(...more: readonly string[]): void {
     const { host } = this;
-    this.#agent = this.#network.start(
+    this.#agent = this.network.start(
       host.ns,
       join(ROOT, 'bin/weft'),
       [
@@ -230,11 +233,11 @@ export class AgentHost {
 
   /** A machine with a VIF. */
   async addGuest(name: string, vif: string, mac: string, address: string): Promise<string> {
-    const ns = this.#network.namespace(name);
+    const ns = this.network.namespace(name);
     const port = `v-${name}`;
-    this.#network.veth(ns, 'eth0', this.host.ns, port, mac, address);
+    this.network.veth(ns, 'eth0', this.host.ns, port, mac, address);
     if (this.kind === 'stock')
-      assert.equal((await this.#network.run(ns, 'ethtool', ['-K', 'eth0', 'tx', 'off'])).status, 0);
+      assert.equal((await this.network.run(ns, 'ethtool', ['-K', 'eth0', 'tx', 'off'])).status, 0);
     await this.plug(port, vif, mac);
     return ns;
   }

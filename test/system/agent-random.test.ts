@@ -184,7 +184,8 @@ class Scene {
         await host.kill('ovs-vswitchd');
         return host.startSwitch();
       case 'delete-flows':
-        // Somebody else's flow is nobody's business here.
+        // Ours come back; what somebody else has put there is nobody's business.
+        await host.ofctl('-OOpenFlow15', 'del-flows', 'br-int', 'table=65');
         await host.ofctl('-OOpenFlow15', 'add-flow', 'br-int', 'table=200,cookie=5,actions=drop');
         return;
       case 'bend-tunnel': {

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import test from 'node:test';
 import type { TunnelTo, UniversalFlow } from '../../src/logical/universal.ts';
 import { saysOnStdout } from '../network.ts';
-import { type AgentHost, FakeController, KINDS, type Kind, onAgentHosts, plainSwitch } from './agent-lab.ts';
+import { AgentHost, FakeController, KINDS, type Kind, onAgentHosts, plainSwitch } from './agent-lab.ts';
 import { ROOT, systemMissing, until } from './host.ts';
 
 const TOOLS = ['ping', 'ethtool'];
@@ -227,6 +227,49 @@ for (const { kind, title } of KINDS) {
 }
 
 for (const { kind, title } of KINDS) {
+  test(`${title}: where one copy of a packet is rejected, the others still arrive`, {
+    skip: systemMissing('ovs-vswitchd', ...TOOLS),
+  }, async () => {
+    await onAgentHosts([kind], async ([host], _controller, network) => {
+      const guests: string[] = [];
+      const macs = [...MACS, '02:00:00:00:00:03'];
+      for (const [i, mac] of macs.entries())
+        guests.push(await host.addGuest(`g${i + 1}`, `vif-${i + 1}`, mac, `10.0.0.${i + 1}/24`));
+      const ports = macs.map((mac, i) => ({ port: 11 + i, mac }));
+      await host.peer.apply(
+        1,
+        {
+          flow: [
+            ...plainSwitch(7, ports),
+            flowOf('ls-out-acl', 1000, 'outport=12,udp', 'set_field:2->reg9,next'),
+          ],
+          placement: ports.map(({ port }, i) => ({ port, datapath: 7, vif: `vif-${i + 1}`, node: host.id })),
+        },
+        {},
+        true,
+      );
+      // The order of copies is that of labels: one that is rejected stands before the one that is looked at.
+      const listen = `require('node:dgram').createSocket('udp4').bind(9999, () => console.log('listening'))
+        .on('message', () => { console.log('heard'); process.exit(); })`;
+      const listener = network.start(guests[2], process.execPath, ['-e', listen]);
+      await saysOnStdout(listener, 'listening');
+      const heard = saysOnStdout(listener, 'heard');
+      const shout = `const s = require('node:dgram').createSocket('udp4');
+        s.bind(() => { s.setBroadcast(true); s.send('x', 9999, '10.0.0.255', () => s.close()); })`;
+      for (let done = false; !done; ) {
+        await network.run(guests[0], process.execPath, ['-e', shout]);
+        done = await Promise.race([
+          heard.then(() => true),
+          new Promise<false>((r) => setTimeout(() => r(false), 300)),
+        ]);
+      }
+      const acl = await host.peer.ask('flows', { origin: ACL });
+      assert.match(acl[0].text, /n_packets=[1-9]/);
+    });
+  });
+}
+
+for (const { kind, title } of KINDS) {
   test(`${title}: a rate holds what a port sends`, {
     skip: systemMissing('ovs-vswitchd', ...TOOLS, 'iperf3'),
   }, async () => {
@@ -347,6 +390,23 @@ test('what the switch refuses is told in its words, and the old state stays', {
       const broken = await host.peer.update(4, { tunnel });
       assert.ok('failed' in broken && broken.failed.code === 'tunnel-refused', JSON.stringify(broken));
       await host.peer.apply(5, {}, { tunnel });
+    }
+  });
+});
+
+test('of two agents of one host the second waits for the first to end', {
+  skip: systemMissing('ovs-vswitchd', ...TOOLS),
+}, async () => {
+  await onAgentHosts(['stock'], async ([host], controller) => {
+    const second = new AgentHost(host.network, controller, 'stock', 1, host.host);
+    try {
+      second.startAgent();
+      await until('the second agent waits', () => second.agentLog.includes('another agent keeps this host'));
+      assert.equal(host.peer.hellos.length, 1);
+      await host.stopAgent();
+      await until('the second agent takes over', () => host.peer.hellos.length === 2);
+    } finally {
+      await second.stopAgent();
     }
   });
 });

@@ -60,6 +60,11 @@ export class ControllerSession {
     this.#channel?.close();
   }
 
+  /** Connects anew: hello and its answer tell both sides where they are. */
+  renew(): void {
+    this.#channel?.close();
+  }
+
   /** Whether the controller has welcomed us on this connection. */
   get established(): boolean {
     return this.#welcome;

@@ -182,6 +182,11 @@ export class SwitchLink {
     return replies.flatMap((reply) => (reply.kind === 'port_stats_reply' ? reply.ports : []));
   }
 
+  /** Reads what the switch has. Not while changes are under way. @throws WeftError */
+  read(): Promise<void> {
+    return this.#read(this.channel);
+  }
+
   async #read(channel: SwitchChannel): Promise<void> {
     const installed = new Map<string, Installed>();
     let slice = 0;
