@@ -233,7 +233,7 @@ export class Agent {
   #begin(systemId: string | undefined): void {
     if (systemId === undefined) return;
     this.#systemId = systemId;
-    this.#desired = new DesiredState(this.#options.program, systemId);
+    this.#desired = new DesiredState(this.#options.program, systemId, this.#options.pause);
     if (this.#link.ready) this.#desired.adoptZones(this.#link.installed);
     if (this.#saved?.systemId === systemId) this.#restore(this.#saved);
     this.#saved = undefined;
@@ -300,7 +300,7 @@ export class Agent {
         this.#compareAll = true;
       }
       if (pending !== undefined) {
-        desired.take(pending.update, this.#view());
+        await desired.take(pending.update, this.#view());
         this.#holds = { epoch: pending.epoch, revision: pending.update.revision };
       }
       await this.#tunnelPorts(desired);
@@ -350,7 +350,7 @@ export class Agent {
         };
       });
     }
-    desired.observe(this.#view());
+    await desired.observe(this.#view());
   }
 
   async #apply(desired: DesiredState): Promise<void> {

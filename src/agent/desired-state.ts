@@ -35,9 +35,12 @@ export class DesiredState implements WantedState {
   readonly #freshZones = new Set<number>();
   readonly #physical: Physical;
   readonly #host: string;
+  readonly #pause: () => Promise<void>;
   #known = false;
 
-  constructor(program: Program, systemId: string) {
+  /** `pause` gives way to other work between the parts of a long job. */
+  constructor(program: Program, systemId: string, pause: () => Promise<void>) {
+    this.#pause = pause;
     this.#physical = new Physical({ program });
     this.#host = systemId;
   }
@@ -86,16 +89,16 @@ export class DesiredState implements WantedState {
   }
 
   /** Takes over what the controller says. */
-  take(update: Update, view: HostView): void {
+  take(update: Update, view: HostView): Promise<void> {
     if (!this.#known)
       for (const flow of COMMON_FLOWS) this.flows.insert({ ...compileCommonFlow(flow), origin: undefined });
     this.#known = true;
-    this.#change(this.rows.apply(update), view);
+    return this.#change(this.rows.apply(update), view);
   }
 
   /** Takes over what the host has. */
-  observe(view: HostView): void {
-    this.#change({}, view);
+  observe(view: HostView): Promise<void> {
+    return this.#change({}, view);
   }
 
   /** Ports that are here, and the OpenFlow port of each. */
@@ -111,14 +114,14 @@ export class DesiredState implements WantedState {
     return ports;
   }
 
-  #change(change: HostChange, { vifs, tunnels }: HostView): void {
+  async #change(change: HostChange, { vifs, tunnels }: HostView): Promise<void> {
     const ofports = new Map<string, number>();
     for (const { vif, ofport } of usable(vifs)) if (!ofports.has(vif)) ofports.set(vif, ofport);
-    this.#merge(this.#physical.update(this.#host, { ...change, vifs: ofports, tunnels }));
+    await this.#merge(this.#physical.update(this.#host, { ...change, vifs: ofports, tunnels }));
   }
 
-  #merge({ flows, groups, meters, tunnels, refused, freshZones }: PhysicalChange): void {
-    this.flows.apply(flows);
+  async #merge({ flows, groups, meters, tunnels, refused, freshZones }: PhysicalChange): Promise<void> {
+    await this.flows.apply(flows, this.#pause);
     for (const group of groups.deleted) this.#groups.delete(group.id);
     for (const group of groups.inserted) this.#groups.set(group.id, group);
     for (const meter of meters.deleted) this.#meters.delete(meter.port);

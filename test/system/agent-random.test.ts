@@ -242,7 +242,7 @@ class Scene {
     }
     const { flows, groups } = physical.update(ID, { insert: this.#rows, vifs, tunnels });
     const wanted = new WantedFlows();
-    wanted.apply(flows);
+    for (const flow of flows.inserted) wanted.insert(flow);
     for (const flow of COMMON_FLOWS) wanted.insert({ ...compileCommonFlow(flow), origin: undefined });
     const should = [...wanted.keys()].map((key) => `${key} ${wanted.get(key)?.actions}`);
     for (const group of groups.inserted) should.push(`group ${group.id}: ${groupText(group)}`);

@@ -7,6 +7,9 @@ import type { Difference } from '../physical.ts';
 import type { PhysicalFlow } from '../physical-flows.ts';
 import { type TableFlow, tableFlow } from './flow-key.ts';
 
+/** Flows read in one go. */
+const SLICE = 100;
+
 export interface WantedFlow extends TableFlow {
   readonly origin: string | undefined;
 }
@@ -102,9 +105,17 @@ export class WantedFlows {
     this.#touched.add(key);
   }
 
-  apply({ inserted, deleted }: Difference<PhysicalFlow>): void {
-    for (const flow of deleted) this.delete(flow);
-    for (const flow of inserted) this.insert(flow);
+  /** All of a difference, with a pause now and then: reading a flow's text takes its time. */
+  async apply({ inserted, deleted }: Difference<PhysicalFlow>, pause: () => Promise<void>): Promise<void> {
+    let n = 0;
+    for (const flow of deleted) {
+      if (++n % SLICE === 0) await pause();
+      this.delete(flow);
+    }
+    for (const flow of inserted) {
+      if (++n % SLICE === 0) await pause();
+      this.insert(flow);
+    }
   }
 
   #parse(text: string, flow: PhysicalFlow): TableFlow | WeftError {
