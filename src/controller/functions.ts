@@ -87,7 +87,7 @@ export const NETWORK_FUNCTIONS: readonly HostFunction[] = [
   { name: 'acl_priority', inputs: ['int', 'bool', 'string'], outputs: ['int'], call: aclPriority },
 ];
 
-/** The rules as they stand beside this file, checked. */
+/** The rules, checked. An installed package has them beside the sources only. */
 export function networkRules(): RuleProgram {
   const read = (path: string): { name: string; text: string } => ({
     name: path,

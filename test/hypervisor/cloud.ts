@@ -222,9 +222,18 @@ export class Cloud {
   readonly controller = makeWorld({ rules: networkRules(), aclMatches: compileAclMatch });
   readonly hosts = new Map<string, Host>();
   arrivals: Arrival[] = [];
+  #objects: { readonly revision: number; readonly map: ReadonlyMap<string, Stored> } = {
+    revision: -1,
+    map: new Map(),
+  };
 
+  /** All objects by id, as they are now. */
   get objects(): ReadonlyMap<string, Stored> {
-    return new Map([...this.controller.model.objects()].map((o) => [o.id, o]));
+    const { model } = this.controller;
+    if (this.#objects.revision !== model.revision) {
+      this.#objects = { revision: model.revision, map: new Map([...model.objects()].map((o) => [o.id, o])) };
+    }
+    return this.#objects.map;
   }
 
   async addHost(name: string, address: string): Promise<Host> {
