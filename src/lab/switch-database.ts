@@ -46,7 +46,7 @@ export interface VifPlan {
   readonly inactive?: boolean;
 }
 
-const APPLY_MS = 15_000;
+const APPLY_MS = 60_000;
 
 /** What one would type to have the same. */
 export function bridgeCommands({ name: bridge, datapathType, ports }: BridgePlan): string[] {

@@ -2,7 +2,8 @@ import type { ChildProcess } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { WeftError } from '../base/errors.ts';
 
-const START_MS = 15_000;
+/** Longer than anything takes to start on a machine that has much else to do. */
+const START_MS = 60_000;
 /** How often a socket is looked for that is to appear. */
 const LOOK_MS = 20;
 /** How much of what a process said is kept, to tell why it ended. */

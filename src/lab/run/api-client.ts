@@ -22,7 +22,6 @@ export interface RevisionState {
   readonly revision: number;
   readonly realized: boolean;
   readonly hosts?: readonly { node: string; state: string; reason?: string }[];
-  readonly elapsed?: number;
 }
 
 export class ApiClient {

@@ -5,8 +5,6 @@ import type { HostPlan, LabPlan } from '../file/plan.ts';
 export interface Settled {
   readonly realized: boolean;
   readonly reason: string;
-  /** From the write to the last host's confirmation. */
-  readonly elapsedMs: number | undefined;
 }
 
 export interface ControlPlane {

@@ -140,15 +140,15 @@ export class WeftControl implements ControlPlane {
       const reason = late.map(
         (host) => `${host.node} is ${host.state}${host.reason === undefined ? '' : `: ${host.reason}`}`,
       );
-      return { realized: false, reason: reason.join('; '), elapsedMs: undefined };
+      return { realized: false, reason: reason.join('; ') };
     }
     // What the networks are has arrived; where the machines are is told by other events.
     for (;;) {
       const missing = await this.#api.unrealized();
-      if (missing === undefined) return { realized: true, reason: '', elapsedMs: state.elapsed };
+      if (missing === undefined) return { realized: true, reason: '' };
       if (performance.now() > until) {
         const { kind, name, id, reason } = missing;
-        return { realized: false, reason: `${kind} ${name ?? id}: ${reason ?? ''}`, elapsedMs: undefined };
+        return { realized: false, reason: `${kind} ${name ?? id}: ${reason ?? ''}` };
       }
       await sleep(POLL_MS);
     }
