@@ -1,4 +1,5 @@
 /** The controller's management commands, for `ovs-appctl -t weft-controller`. */
+import type { Auditor } from '../../controller/network/auditor.ts';
 import type { Network } from '../../controller/network/network.ts';
 import type { Commands } from '../daemon/unixctl.ts';
 
@@ -20,13 +21,17 @@ function showNodes(network: Network): string {
   return `${lines.join('\n')}\n`;
 }
 
-export function registerNetworkCommands(commands: Commands, network: Network): void {
+export function registerNetworkCommands(commands: Commands, network: Network, auditor: Auditor): void {
   commands.register('network/show', '', 0, 0, () => showNodes(network));
   commands.register('network/audit', '', 0, 0, () => {
     const different = network.audit();
     return different === 0
       ? `${network.rules.engine.totalRows} rows are what a computation from scratch gives\n`
       : `${different} rows differed from a computation from scratch, and are mended\n`;
+  });
+  commands.register('network/audits', '', 0, 0, () => {
+    const { completed, disturbed, rowsMended } = auditor.counts;
+    return `${completed} completed, ${disturbed} given up since the network changed meanwhile, ${rowsMended} rows mended\n`;
   });
   commands.register('network/labels', '', 0, 0, () => {
     const { used, quarantined } = network.labels.counts;

@@ -13,6 +13,7 @@ import { AclMatchError, compileAclMatch } from '../../controller/acl-match.ts';
 import { networkRules } from '../../controller/functions.ts';
 import { Model } from '../../controller/model/model.ts';
 import type { Problem } from '../../controller/model/problem.ts';
+import { Auditor } from '../../controller/network/auditor.ts';
 import { ClaimKeeper } from '../../controller/network/claim-keeper.ts';
 import { NetworkDiagnosis } from '../../controller/network/diagnosis.ts';
 import { Labels } from '../../controller/network/labels.ts';
@@ -26,7 +27,8 @@ import { SocketTransports } from '../ovsdb/socket.ts';
 import { NO_TLS, type TlsNames } from '../tls/files.ts';
 import { VERSION } from '../vswitchd/vswitch_daemon.ts';
 import { registerNetworkCommands } from './commands.ts';
-import { CONTROLLER_OPTIONS, DEFAULT_AGENTS } from './options.ts';
+import { registerNetworkMetrics } from './metrics.ts';
+import { CONTROLLER_OPTIONS, DEFAULT_AGENTS, DEFAULT_AUDIT_S } from './options.ts';
 
 /** Agents say little; a stranger must not have the controller keep much. */
 const MAX_AGENT_MESSAGE = 64 * 1024 * 1024;
@@ -75,6 +77,17 @@ function refuse(kind: KindName, spec: SpecOf<KindName>): readonly Problem[] {
     const { member, value, message, remedy } = error;
     return [{ member, value, message, remedy }];
   }
+}
+
+/** Milliseconds between audits; infinite: none. */
+function auditInterval(daemon: Daemon): number {
+  const text = daemon.value('audit') ?? DEFAULT_AUDIT_S;
+  const seconds = Number(text);
+  if (!/^[0-9]{1,7}$/.test(text))
+    throw new WeftError('bad-option', `--audit ${text}: is no number of seconds`, {
+      remedy: `write it like ${DEFAULT_AUDIT_S}, or 0 for none`,
+    });
+  return seconds === 0 ? Number.POSITIVE_INFINITY : seconds * 1000;
 }
 
 function tlsFiles(names: TlsNames): (() => TlsFiles) | undefined {
@@ -141,7 +154,8 @@ async function start(daemon: Daemon): Promise<void> {
     ['agents', network.connected],
     ['cells', network.rules.engine.totalRows],
   ]);
-  registerNetworkCommands(daemon.commands, network);
+  const auditor = new Auditor(network, clock, log.module('audit'), auditInterval(daemon));
+  registerNetworkCommands(daemon.commands, network, auditor);
 
   const transports = new SocketTransports(
     dirs.run,
@@ -176,11 +190,14 @@ async function start(daemon: Daemon): Promise<void> {
     log,
     ...(files === undefined ? {} : { tls: files }),
   });
+  registerNetworkMetrics(api.metrics, network, auditor);
   const url = await api.listen({
     ...apiAddress(daemon.value('api') ?? String(DEFAULT_API_PORT)),
     insecure: daemon.has('insecure'),
   });
   daemon.onExit(() => api.close());
+  auditor.start();
+  daemon.onExit(() => auditor.stop());
   own.info(`ready: API at ${url}, store ${path}`);
   own.info(`${operator.made ? 'made' : 'read'} the operator's token: ${tokenFile}`);
 }
@@ -194,6 +211,6 @@ export const daemon: DaemonDefinition = {
 The network hypervisor: tenants' networks by a REST API, computed by rules, told to the agents of the hosts. STORE is made
 if it is not there (default: ${dirs.db}/controller.db).
 `,
-  modules: ['weft', 'api', 'agents', 'network', 'model', 'store', 'tokens'],
+  modules: ['weft', 'api', 'agents', 'network', 'audit', 'model', 'store', 'tokens'],
   start,
 };

@@ -3,6 +3,8 @@ import type { OptionSpec } from '../daemon/options.ts';
 
 export const DEFAULT_AGENTS = `ptcp:${DEFAULT_AGENT_PORT}:127.0.0.1`;
 
+export const DEFAULT_AUDIT_S = '3600';
+
 /** The options of `weft controller` beside those of every daemon. */
 export const CONTROLLER_OPTIONS: readonly OptionSpec[] = [
   {
@@ -36,6 +38,12 @@ export const CONTROLLER_OPTIONS: readonly OptionSpec[] = [
     value: 'required',
     valueName: 'FILE',
     help: 'who signed the certificates of agents; "none": their tokens are enough',
+  },
+  {
+    name: 'audit',
+    value: 'required',
+    valueName: 'SECONDS',
+    help: `hold what was computed against a computation from scratch so often (default: ${DEFAULT_AUDIT_S}; 0: never)`,
   },
   {
     name: 'insecure',

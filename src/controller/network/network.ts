@@ -30,7 +30,13 @@ import { type Claim, type ClaimRecords, LocationBook, type LocationChange } from
 import { Objects } from './objects.ts';
 import { Publication, type PublicationOptions, type Step } from './publication.ts';
 import { Revisions } from './revisions.ts';
-import { type OutputChanges, RuleEngine, type RuleProgram } from './rule-engine.ts';
+import {
+  type OutputChanges,
+  type Recomputed,
+  type RowsChange,
+  RuleEngine,
+  type RuleProgram,
+} from './rule-engine.ts';
 import { AgentSession, type NodeAuthority, type SessionOwner } from './session.ts';
 import { TrafficCounters } from './traffic.ts';
 
@@ -83,6 +89,8 @@ export class Network implements SessionOwner {
   readonly #ports = new Map<string, string>();
   #fault: { readonly revision: number; readonly error: WeftError } | undefined;
   #stop: (() => void) | undefined;
+  /** Counts what the rules were told. */
+  #changes = 0;
 
   constructor(options: NetworkOptions) {
     this.#options = options;
@@ -214,14 +222,35 @@ export class Network implements SessionOwner {
    * @returns how many rows differed
    */
   audit(): number {
-    const fresh = this.rules.recompute(this.inputs());
-    if (fresh.different > 0) {
-      this.#log.err(
-        `${fresh.different} rows were not what a computation from scratch gives; they are mended now. This is a bug`,
-      );
-      fresh.adopt();
-      this.#publish(fresh.changes);
+    return this.#mend(this.rules.recompute(this.inputs()));
+  }
+
+  /**
+   * The same in pieces, while the network goes on. Undefined as its result: something has changed meanwhile, so there is
+   * nothing to compare.
+   *
+   * @param rows of the rules, about, in each piece
+   */
+  *auditInPieces(rows: number): Generator<void, number | undefined, void> {
+    const changes = this.#changes;
+    const pieces = this.rules.recomputeInPieces(this.inputs(), rows);
+    for (;;) {
+      if (this.#changes !== changes) return undefined;
+      const { done, value } = pieces.next();
+      if (done === true) return this.#mend(value);
+      yield;
     }
+  }
+
+  #mend(fresh: Recomputed): number {
+    if (fresh.different === 0) return 0;
+    this.#log.err(
+      `${fresh.different} rows were not what a computation from scratch gives; they are mended now. This is a bug`,
+    );
+    fresh.adopt();
+    this.#changes++;
+    this.#publish(fresh.changes);
+    this.#progress();
     return fresh.different;
   }
 
@@ -229,13 +258,20 @@ export class Network implements SessionOwner {
 
   #onEvent({ revision, changes }: ChangeEvent): void {
     const ids = this.objects.affected(changes);
-    const deleted = this.#rowsOf(ids);
-    this.objects.apply(changes);
-    this.#index(changes);
-    const inserted = this.#rowsOf(ids);
-    const gone = this.#goneNodes(changes);
-    for (const node of gone) deleted.push(...this.locations.forget(node).deleted);
-    const step = this.#transact(revision, inserted, deleted);
+    const gone: string[] = [];
+    const step = this.#transact(revision, () => {
+      const deleted: InputRow[] = [];
+      // With a fault everything is read anew, and what the rows were does not matter.
+      try {
+        if (this.#fault === undefined) deleted.push(...this.#rowsOf(ids));
+      } finally {
+        this.objects.apply(changes);
+        this.#index(changes);
+        gone.push(...this.#goneNodes(changes));
+        for (const node of gone) deleted.push(...this.locations.forget(node).deleted);
+      }
+      return { inserted: this.#fault === undefined ? this.#rowsOf(ids) : [], deleted };
+    });
     const { state } = this.publication;
     this.revisions.record(revision, state, step?.nodes ?? new Set(), this.#clock.now());
     this.labels.release(changes, state);
@@ -254,19 +290,25 @@ export class Network implements SessionOwner {
     return rows;
   }
 
-  #transact(revision: number, inserted: readonly InputRow[], deleted: readonly InputRow[]): Step | undefined {
+  /**
+   * Has the rules take a change over. If they cannot, whatever the reason, they stay as they were, and with the next change
+   * they start again from all that is there.
+   */
+  #transact(revision: number, change: () => RowsChange): Step | undefined {
+    this.#changes++;
     try {
-      if (this.#fault === undefined) return this.#publish(this.rules.apply({ inserted, deleted }));
-      // The rules have missed something: start again from all that is there.
+      const rows = change();
+      if (this.#fault === undefined) return this.#publish(this.rules.apply(rows));
       const fresh = this.rules.recompute(this.inputs());
       fresh.adopt();
       this.#fault = undefined;
       this.#log.info(`revision ${revision}: the rules have caught up`);
       return this.#publish(fresh.changes);
     } catch (error) {
-      if (!(error instanceof WeftError)) throw error;
-      this.#fault = { revision, error };
-      this.#log.err(`revision ${revision}: the rules cannot take it over: ${error.message} (${error.code})`);
+      const fault =
+        error instanceof WeftError ? error : new WeftError('rules-failed', String(error), { cause: error });
+      this.#fault = { revision: this.#fault?.revision ?? revision, error: fault };
+      this.#log.err(`revision ${revision}: the rules cannot take it over: ${fault.message} (${fault.code})`);
       return undefined;
     }
   }
@@ -412,7 +454,7 @@ export class Network implements SessionOwner {
 
   #relocate({ inserted, deleted }: LocationChange): void {
     if (inserted.length === 0 && deleted.length === 0) return;
-    this.#transact(this.revisions.latest, inserted, deleted);
+    this.#transact(this.revisions.latest, () => ({ inserted, deleted }));
     this.#progress();
   }
 

@@ -28,6 +28,17 @@ export interface RowsChange {
   readonly deleted: Iterable<InputRow>;
 }
 
+/** What a computation from scratch gives. */
+export interface Recomputed {
+  /** From what the engine has to what it should have. */
+  readonly changes: OutputChanges;
+  /** Rows that only one of both has. */
+  readonly different: number;
+  readonly compared: number;
+  /** Puts the fresh engine in place of the other. */
+  adopt(): void;
+}
+
 export class RuleEngine {
   readonly #program: RuleProgram;
   readonly #maxBytes: number | undefined;
@@ -52,26 +63,44 @@ export class RuleEngine {
   }
 
   /** Every output row of a computation from scratch over these inputs, beside what the engine has. */
-  recompute(inputs: Iterable<InputRow>): {
-    readonly changes: OutputChanges;
-    readonly different: number;
-    adopt(): void;
-  } {
+  recompute(inputs: Iterable<InputRow>): Recomputed {
+    const pieces = this.recomputeInPieces(inputs, Number.POSITIVE_INFINITY);
+    for (;;) {
+      const { done, value } = pieces.next();
+      if (done === true) return value;
+    }
+  }
+
+  /**
+   * The same in pieces of about `rows` rows, so that other work comes in between. The result means something only if the
+   * engine and the inputs have stayed as they were.
+   */
+  *recomputeInPieces(inputs: Iterable<InputRow>, rows: number): Generator<void, Recomputed, void> {
     const engine = this.#fresh();
-    engine.transaction((tx) => {
+    const running = engine.begin((tx) => {
       for (const { table, row } of inputs) tx.insert(table, row);
     });
+    while (running.step(rows) === undefined) yield;
     const tables = new Map<string, { table: string; inserted: Row[]; deleted: Row[] }>();
     let different = 0;
+    let compared = 0;
     for (const table of OUTPUTS) {
-      const inserted = engine.rows(table).filter((row) => !this.#engine.has(table, row));
-      const deleted = this.#engine.rows(table).filter((row) => !engine.has(table, row));
+      yield;
+      const there = engine.rows(table);
+      const inserted = there.filter((row) => !this.#engine.has(table, row));
+      // As many rows, and none that only one has: none that only the other has.
+      const deleted =
+        inserted.length === 0 && there.length === this.#engine.size(table)
+          ? []
+          : this.#engine.rows(table).filter((row) => !engine.has(table, row));
       different += inserted.length + deleted.length;
+      compared += there.length;
       tables.set(table, { table, inserted, deleted });
     }
     return {
       changes: { of: (table) => tables.get(table) ?? { table, inserted: [], deleted: [] } },
       different,
+      compared,
       adopt: () => {
         this.#engine = engine;
       },
