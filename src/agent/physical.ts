@@ -60,9 +60,10 @@ export interface PhysicalChange {
 class HostState {
   readonly zones = new ZoneBook();
   vifs: ReadonlyMap<string, number> = new Map();
-  tunnels: readonly TunnelPort[] = [];
+  tunnels: ReadonlyMap<string, TunnelPort> = new Map();
 }
 
+const tunnelKey = (t: TunnelPort): string => `${t.node} ${t.encapsulation} ${t.address}`;
 const vifRow = (host: string, [vif, ofport]: readonly [string, number]): Row => [host, vif, ofport];
 const tunnelRow = (host: string, t: TunnelPort): Row => [host, t.node, t.encapsulation, t.address, t.ofport];
 
@@ -102,6 +103,9 @@ export class Physical {
   /** @throws WeftError where rows are no rows; then nothing has changed */
   update(host: string, change: HostChange): PhysicalChange {
     const state = this.#host(host);
+    const { vifs = state.vifs } = change;
+    const tunnels =
+      change.tunnels === undefined ? state.tunnels : new Map(change.tunnels.map((t) => [tunnelKey(t), t]));
     const first = this.#engine.transaction((tx) => {
       for (const [rows, act] of [
         [change.delete, (table: string, row: Row) => tx.delete(table, row)],
@@ -111,15 +115,16 @@ export class Physical {
         for (const t of rows?.tunnel ?? []) act('tunnel', [host, t.node, t.encapsulation, t.address]);
         for (const r of rows?.rate ?? []) act('rate', [host, r.port, r.rate, r.burst]);
       }
-      for (const vif of state.vifs) if (change.vifs !== undefined) tx.delete('vif', vifRow(host, vif));
-      for (const vif of change.vifs ?? []) tx.insert('vif', vifRow(host, vif));
-      if (change.tunnels !== undefined) {
-        for (const tunnel of state.tunnels) tx.delete('tunnel_port', tunnelRow(host, tunnel));
-        for (const tunnel of change.tunnels) tx.insert('tunnel_port', tunnelRow(host, tunnel));
-      }
+      // Hosts have many tunnels, of which few change at a time.
+      for (const vif of state.vifs) if (vifs.get(vif[0]) !== vif[1]) tx.delete('vif', vifRow(host, vif));
+      for (const vif of vifs) if (state.vifs.get(vif[0]) !== vif[1]) tx.insert('vif', vifRow(host, vif));
+      for (const [key, t] of state.tunnels)
+        if (tunnels.get(key)?.ofport !== t.ofport) tx.delete('tunnel_port', tunnelRow(host, t));
+      for (const [key, t] of tunnels)
+        if (state.tunnels.get(key)?.ofport !== t.ofport) tx.insert('tunnel_port', tunnelRow(host, t));
     });
-    state.vifs = change.vifs ?? state.vifs;
-    state.tunnels = change.tunnels ?? state.tunnels;
+    state.vifs = vifs;
+    state.tunnels = tunnels;
     const freshZones: number[] = [];
     const second = this.#assignZones(host, state, first.of('wants_zone'), freshZones);
     const result: PhysicalChange = {
