@@ -8,25 +8,31 @@ import fc from 'fast-check';
 import type { KindName, Stored } from '../../api-schema/kinds.ts';
 import type { Placement, PortRate, TunnelTo, UniversalFlow } from '../../logical/universal.ts';
 import { settled } from '../../ovsdb/testing/clock.ts';
+import { compileAclMatch } from '../acl-match.ts';
+import { networkRules } from '../functions.ts';
 import { inputRows } from './input-rows.ts';
 import { Objects } from './objects.ts';
-import { RuleEngine } from './rule-engine.ts';
+import { RuleEngine, type RuleProgram } from './rule-engine.ts';
 import { type FakeAgent, type TableTexts, tableTexts } from './testing/fake-agent.ts';
 import { testRules } from './testing/rules.ts';
 import { makeWorld, type World } from './testing/world.ts';
 
 /** What a node must have, by a fresh engine over the model's objects. */
-function expected({ model, labels, network }: World, nodes: readonly string[]): Map<string, TableTexts> {
+function expected(
+  { model, labels, network }: World,
+  nodes: readonly string[],
+  program: RuleProgram,
+): Map<string, TableTexts> {
   const objects = new Objects();
   objects.apply([...model.objects()].map((after) => ({ after })));
-  const rules = new RuleEngine(testRules());
+  const rules = new RuleEngine(program);
   rules.apply({
     inserted: [
       ...[...objects.values()].flatMap((o) =>
         inputRows(o, {
           label: (id, side) => labels.of(id, side),
           enabled: (id) => objects.enabled(id),
-          aclMatches: (m) => [JSON.stringify(m)],
+          aclMatches: compileAclMatch,
         }),
       ),
       ...network.locations.rows(),
@@ -106,7 +112,7 @@ function change(world: World, kind: number, x: number, y: number): void {
           ...(port === undefined || y % 2 === 0 ? { switch: aSwitch } : { port: port.id }),
           direction: 'to-port',
           priority: x % 4,
-          match: { icmpType: y % 3 },
+          match: { protocol: 'icmp', icmpType: y % 3 },
           action: 'drop',
           enabled: x % 5 > 0,
         });
@@ -194,41 +200,52 @@ const step = fc.record({
   settle: fc.boolean(),
 });
 
-test('what agents gather from updates equals a computation from scratch, whatever happens', async () => {
-  await fc.assert(
-    fc.asyncProperty(fc.array(step, { maxLength: 60, size: 'max' }), fc.nat(8), async (steps, maxSteps) => {
-      const world = makeWorld({ publication: { maxSteps, maxRows: 60 } });
-      const agents = [1, 2, 3].map((n) => world.host(`host${n}`, `192.0.2.${n}`));
-      for (const agent of agents) agent.connect(world.network);
-      furnish(world, agents);
-      await settled();
-      for (const { agent, kind, x, y, settle } of steps) {
-        if (agent < agents.length && kind < 5) disturb(world, agents[agent], kind, x);
-        else change(world, kind, x, y);
-        // Without it, several changes meet one turn of the event loop.
-        if (settle) await settled();
-      }
-      await settled();
-      for (const agent of agents) {
-        agent.answer = () => 'applied';
-        // What it never answered before is answered by a new connection.
-        agent.connect(world.network);
-      }
-      await settled();
-      const truth = expected(
-        world,
-        agents.map((a) => a.node),
-      );
-      for (const agent of agents) {
-        assert.equal(agent.refused, undefined);
-        assert.deepEqual(agent.complaints, []);
-        assert.deepEqual(agent.texts(), truth.get(agent.node));
-        const delivery = world.network.delivery(agent.node)!;
-        assert.ok(delivery.has(world.network.publication.state), `${agent.node} has not confirmed all`);
-      }
-      assert.equal(world.network.audit(), 0);
-      assert.ok(world.network.allHave(world.network.publication.state));
-    }),
-    { numRuns: 40 },
-  );
-});
+const PROGRAMS: readonly [string, () => RuleProgram, number][] = [
+  ['a small program', testRules, 40],
+  ['the rules of logical networks', networkRules, 8],
+];
+for (const [name, load, numRuns] of PROGRAMS)
+  test(`what agents gather equals a computation from scratch, whatever happens: ${name}`, async () => {
+    const rules = load();
+    await fc.assert(
+      fc.asyncProperty(fc.array(step, { maxLength: 60, size: 'max' }), fc.nat(8), async (steps, maxSteps) => {
+        const world = makeWorld({
+          rules,
+          aclMatches: compileAclMatch,
+          publication: { maxSteps, maxRows: 60 },
+        });
+        const agents = [1, 2, 3].map((n) => world.host(`host${n}`, `192.0.2.${n}`));
+        for (const agent of agents) agent.connect(world.network);
+        furnish(world, agents);
+        await settled();
+        for (const { agent, kind, x, y, settle } of steps) {
+          if (agent < agents.length && kind < 5) disturb(world, agents[agent], kind, x);
+          else change(world, kind, x, y);
+          // Without it, several changes meet one turn of the event loop.
+          if (settle) await settled();
+        }
+        await settled();
+        for (const agent of agents) {
+          agent.answer = () => 'applied';
+          // What it never answered before is answered by a new connection.
+          agent.connect(world.network);
+        }
+        await settled();
+        const truth = expected(
+          world,
+          agents.map((a) => a.node),
+          rules,
+        );
+        for (const agent of agents) {
+          assert.equal(agent.refused, undefined);
+          assert.deepEqual(agent.complaints, []);
+          assert.deepEqual(agent.texts(), truth.get(agent.node));
+          const delivery = world.network.delivery(agent.node)!;
+          assert.ok(delivery.has(world.network.publication.state), `${agent.node} has not confirmed all`);
+        }
+        assert.equal(world.network.audit(), 0);
+        assert.ok(world.network.allHave(world.network.publication.state));
+      }),
+      { numRuns },
+    );
+  });
