@@ -66,6 +66,7 @@ function ioError(error: unknown, what: string): OvsdbError {
 /** A database file that is first read to its end and then appended to. */
 export class Log {
   readonly #file: FileAccess;
+  readonly #decoder = new TextDecoder('utf-8', { fatal: true });
   #magic: Magic = 'JSON';
   /** Where the next record begins, for reading and for writing alike. */
   #offset = 0;
@@ -120,7 +121,10 @@ export class Log {
   #peekLine(offset: number): string {
     const bytes = this.#bytes(offset, MAX_HEADER);
     const end = bytes.indexOf(0x0a);
-    return String.fromCharCode(...(end < 0 ? bytes : bytes.subarray(0, end + 1)));
+    const length = end < 0 ? bytes.length : end + 1;
+    let line = '';
+    for (let i = 0; i < length; i++) line += String.fromCharCode(bytes[i]);
+    return line;
   }
 
   /**
@@ -171,7 +175,7 @@ export class Log {
 
   #parse(data: Uint8Array, where: string): Json {
     try {
-      return parseJson(new TextDecoder('utf-8', { fatal: true }).decode(data));
+      return parseJson(this.#decoder.decode(data));
     } catch (error) {
       const why = error instanceof JsonSyntaxError ? error.message : 'not UTF-8';
       throw syntaxError(undefined, `${this.name}: ${where} are not valid JSON (${why})`);

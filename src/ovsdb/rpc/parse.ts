@@ -7,9 +7,12 @@ export const MAX_DEPTH = 1000;
 
 /**
  * What the platform's parser would get wrong for us: integers past 2^53, exponents that overflow, and
- * escapes for null characters or halves of surrogate pairs, which no other OVSDB program accepts.
+ * escapes for null characters or halves of surrogate pairs, which no other OVSDB program accepts. A
+ * number stands at the beginning or behind one of a few characters, which keeps the digits of uuids from
+ * being taken for one.
  */
-const DELICATE = /[0-9]{16}|[0-9.][eE][+-]?[0-9]{3}|\\u(?:0000|[dD][89a-fA-F])/;
+const DELICATE =
+  /(?:^|[[:,\s])-?(?:[0-9]{16}|[0-9]+(?:\.[0-9]+)?[eE][+-]?[0-9]{3})|\\u(?:0000|[dD][89a-fA-F])/;
 
 /**
  * Parses one JSON text. Integers of 64 bits come out exactly (see `Json`). Throws `JsonSyntaxError`.

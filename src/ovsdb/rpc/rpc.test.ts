@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { asInteger, type Json, stringify, stringifySorted } from '../json.ts';
+import { asInteger, canonicalInteger, type Json, stringify, stringifySorted } from '../json.ts';
 import { settled } from '../testing/clock.ts';
 import type { ByteHandler, ByteStream, RpcMessage } from './channel.ts';
 import { directPair } from './direct.ts';
@@ -84,6 +84,37 @@ test('our parser agrees with the platform, with delicate numbers in the text too
       const text = `[${JSON.stringify(v)},12345678901234567]`;
       const [ours] = parseJson(text) as readonly Json[];
       assert.equal(stringify(ours), stringify(JSON.parse(JSON.stringify(v)) as Json));
+    }),
+  );
+});
+
+test('every value comes back exactly, wherever integers of 64 bits and digits of uuids stand', () => {
+  const leaf = fc.oneof(
+    fc.bigInt({ min: -(2n ** 63n), max: 2n ** 63n - 1n }).map((n) => canonicalInteger(n) as Json),
+    fc.uuid(),
+    fc.constantFrom<Json>(
+      '4e567',
+      '[1e999',
+      '0000000000000001',
+      ', 12345678901234567',
+      0.5,
+      -1e-7,
+      true,
+      null,
+    ),
+  );
+  const { any } = fc.letrec<{ any: Json }>((tie) => ({
+    any: fc.oneof(
+      { depthSize: 'small' },
+      leaf,
+      fc.array(tie('any'), { maxLength: 4 }),
+      fc.dictionary(fc.uuid(), tie('any'), { maxKeys: 3, noNullPrototype: true }),
+    ),
+  }));
+  fc.assert(
+    fc.property(fc.array(any, { maxLength: 5 }), fc.constantFrom('', ' ', '\n\t'), (values, space) => {
+      const text = `${space}[${values.map((v) => `${space}${stringify(v)}${space}`).join(',')}]`;
+      assert.deepEqual(parseJson(text), values);
     }),
   );
 });
