@@ -8,6 +8,7 @@ import { parseFlow } from '../openflow/index.ts';
 import { settled } from '../ovsdb/testing/clock.ts';
 import { compileAclMatch } from './acl-match.ts';
 import { networkRules } from './functions.ts';
+import { FakeAgent } from './network/testing/fake-agent.ts';
 import { makeWorld, type World } from './network/testing/world.ts';
 
 const tenant = 'a0000000-0000-4000-8000-000000000000';
@@ -193,4 +194,67 @@ test('hosts need what their machines can reach by routers, and tunnels to who is
   });
   assert.deepEqual(table('tunnel'), []);
   assert.equal(needs().length, 2);
+});
+
+test('both ends of a tunnel come to the same kind and family, the one that both would rather have', async () => {
+  const w = world();
+  const { model, network } = w;
+  const s = model.create('logical-switch', { name: 's', tenant });
+  const nodes = {
+    a: ['geneve 192.0.2.1', 'vxlan 192.0.2.1'],
+    b: ['vxlan 192.0.2.2', 'gre 192.0.2.2', 'geneve 2001:db8::2'],
+    c: ['gre 192.0.2.3', 'geneve 2001:db8::3'],
+    d: ['geneve 192.0.2.4', 'geneve 192.0.2.44', 'vxlan 192.0.2.4'],
+  };
+  for (const [node, tunnels] of Object.entries(nodes)) {
+    model.create('transport-node', {
+      name: node,
+      systemId: node,
+      tunnels: tunnels.map((text) => {
+        const [encapsulation, address] = text.split(' ');
+        return { encapsulation: encapsulation as 'geneve' | 'vxlan' | 'gre', address };
+      }),
+    });
+    const agent = new FakeAgent(node);
+    agent.connect(network);
+    await settled();
+    port(w, node, s, `02:00:00:00:00:0${node}`);
+    agent.locate(`vif-${node}`);
+    await settled();
+  }
+  assert.deepEqual(
+    network.rules.engine.rows('tunnel').map((row) => row.join(' ')),
+    [
+      'a b vxlan 192.0.2.2',
+      // Nothing that both have: a has no IPv6 and no GRE.
+      'a d geneve 192.0.2.4',
+      'b a vxlan 192.0.2.1',
+      'b c gre 192.0.2.3',
+      'b d vxlan 192.0.2.4',
+      'c b gre 192.0.2.2',
+      'd a geneve 192.0.2.1',
+      'd b vxlan 192.0.2.2',
+    ],
+  );
+});
+
+test('a VIF that is seen in two places is where it was seen last', async () => {
+  const w = world();
+  const hosts = ['h1', 'h2'].map((name, i) => w.host(name, `192.0.2.${i + 1}`));
+  for (const host of hosts) host.connect(w.network);
+  await settled();
+  const s = w.model.create('logical-switch', { name: 's', tenant });
+  port(w, 'p', s, '02:00:00:00:00:01');
+  const place = (): string[] => w.network.rules.engine.rows('placement').map((row) => String(row[3]));
+  for (const host of hosts) {
+    host.locate('vif-p');
+    await settled();
+    assert.deepEqual(place(), [host.node]);
+  }
+  hosts[0].locate();
+  await settled();
+  assert.deepEqual(place(), ['h2']);
+  hosts[1].locate();
+  await settled();
+  assert.deepEqual(place(), []);
 });
