@@ -115,8 +115,9 @@ export class SwitchChannel {
       return Promise.reject(new WeftError('switch-gone', 'the connection to the switch is closed'));
     const xid = this.#nextXid();
     return new Promise((resolve, reject) => {
+      const messages = this.#encode(request, xid);
       this.#waiting.set(xid, { what: request.kind, replies: [], resolve, reject });
-      for (const bytes of this.#encode(request, xid)) this.#stream.send(bytes);
+      for (const bytes of messages) this.#stream.send(bytes);
     });
   }
 

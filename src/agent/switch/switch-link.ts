@@ -272,6 +272,7 @@ export class SwitchLink {
       await this.#setMeters(channel, wanted.meters);
       if (mods.length > 0) await channel.bundle(mods, (index) => texts[index]);
       await channel.barrier();
+      this.#options.log.dbg(() => `switch: ${mods.length} changes of flows and groups`);
     } catch (error) {
       for (const entry of next.values()) origins.release(entry?.origin);
       throw error;
