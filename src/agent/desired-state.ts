@@ -8,9 +8,9 @@ import type { PortRate, TunnelTo } from '../logical/universal.ts';
 import type { Program } from '../nlog/index.ts';
 import type { LocalVif } from './host/bridge-keeper.ts';
 import { type HostChange, Physical, type PhysicalChange, type TunnelPort } from './physical.ts';
-import type { PhysicalGroup } from './physical-flows.ts';
 import { RowStore } from './session/rows.ts';
-import type { WantedState } from './switch/switch-link.ts';
+import { groupText } from './switch/flow-key.ts';
+import type { WantedGroup, WantedState } from './switch/switch-link.ts';
 import { WantedFlows } from './switch/wanted-flows.ts';
 
 /** What the host has. */
@@ -28,7 +28,7 @@ const ZONE_ACTION = new RegExp(`set_field:(0x[0-9a-f]+|\\d+)->${REGISTERS.zone}(
 export class DesiredState implements WantedState {
   readonly rows = new RowStore();
   readonly flows = new WantedFlows();
-  readonly #groups = new Map<number, PhysicalGroup>();
+  readonly #groups = new Map<number, WantedGroup>();
   readonly #meters = new Map<number, PortRate>();
   readonly #tunnels = new Map<string, TunnelTo>();
   readonly #refused = new Map<string, WeftError>();
@@ -50,7 +50,7 @@ export class DesiredState implements WantedState {
     return this.#known;
   }
 
-  get groups(): ReadonlyMap<number, PhysicalGroup> {
+  get groups(): ReadonlyMap<number, WantedGroup> {
     return this.#groups;
   }
 
@@ -123,7 +123,7 @@ export class DesiredState implements WantedState {
   async #merge({ flows, groups, meters, tunnels, refused, freshZones }: PhysicalChange): Promise<void> {
     await this.flows.apply(flows, this.#pause);
     for (const group of groups.deleted) this.#groups.delete(group.id);
-    for (const group of groups.inserted) this.#groups.set(group.id, group);
+    for (const group of groups.inserted) this.#groups.set(group.id, { ...group, text: groupText(group) });
     for (const meter of meters.deleted) this.#meters.delete(meter.port);
     for (const meter of meters.inserted) this.#meters.set(meter.port, meter);
     for (const tunnel of tunnels.deleted) this.#tunnels.delete(JSON.stringify(tunnel));

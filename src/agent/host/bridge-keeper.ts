@@ -101,8 +101,9 @@ export class BridgeKeeper {
   /** Our tunnel ports that the switch has made. */
   tunnels(): TunnelPort[] {
     const ports: TunnelPort[] = [];
+    const ours = this.#oursByKey();
     for (const tunnel of this.#wanted ?? []) {
-      const port = this.#ours().find((p) => p.key === keyOf(tunnel));
+      const port = ours.get(keyOf(tunnel));
       if (port !== undefined && ofportOf(port.iface) > 0 && isRight(port.iface, tunnel, this.localIp))
         ports.push({ ...tunnel, ofport: ofportOf(port.iface) });
     }
@@ -111,8 +112,9 @@ export class BridgeKeeper {
 
   /** Tunnels that the switch could not make: which, and its words. */
   brokenTunnels(): { readonly tunnel: TunnelTo; readonly error: string }[] {
+    const ours = this.#oursByKey();
     return (this.#wanted ?? []).flatMap((tunnel) => {
-      const port = this.#ours().find((p) => p.key === keyOf(tunnel));
+      const port = ours.get(keyOf(tunnel));
       if (port === undefined || ofportOf(port.iface) !== -1) return [];
       return [{ tunnel, error: port.iface.error ?? 'no reason given' }];
     });
@@ -187,6 +189,13 @@ export class BridgeKeeper {
       ours.push({ uuid: port, iface, key: `${node} ${iface.type} ${address}` });
     }
     return ours;
+  }
+
+  /** The first of each key: there are more only for a moment. */
+  #oursByKey(): Map<string, OurPort> {
+    const ports = new Map<string, OurPort>();
+    for (const port of this.#ours()) if (!ports.has(port.key)) ports.set(port.key, port);
+    return ports;
   }
 
   get localIp(): string | undefined {

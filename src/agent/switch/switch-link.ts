@@ -26,7 +26,7 @@ import {
 } from '../../openflow/index.ts';
 import type { PhysicalGroup } from '../physical-flows.ts';
 import { type Request, SwitchChannel, type SwitchStream } from './channel.ts';
-import { addMod, deleteMod, groupMod, groupText, groupTextOf, tableFlowOf } from './flow-key.ts';
+import { addMod, deleteMod, groupMod, groupTextOf, tableFlowOf } from './flow-key.ts';
 import { COOKIE_MARK, COOKIE_MASK, cookieOf, numberOf, type Origins } from './origins.ts';
 import type { WantedFlows } from './wanted-flows.ts';
 
@@ -43,10 +43,15 @@ export interface SwitchLinkOptions {
   readonly onDown: (reason: string) => void;
 }
 
+export interface WantedGroup extends PhysicalGroup {
+  /** What it does, to compare: see `groupText`. */
+  readonly text: string;
+}
+
 /** What a switch should have. */
 export interface WantedState {
   readonly flows: WantedFlows;
-  readonly groups: ReadonlyMap<number, PhysicalGroup>;
+  readonly groups: ReadonlyMap<number, WantedGroup>;
   readonly meters: ReadonlyMap<number, PortRate>;
 }
 
@@ -236,13 +241,12 @@ export class SwitchLink {
     const texts: string[] = [];
     const next = new Map<string, Installed | undefined>();
     const groups = new Map<number, string>();
-    for (const group of wanted.groups.values()) {
-      const text = groupText(group);
-      const there = this.#groups.get(group.id);
-      groups.set(group.id, text);
+    for (const { id, buckets, text } of wanted.groups.values()) {
+      const there = this.#groups.get(id);
+      groups.set(id, text);
       if (there === text) continue;
-      mods.push(groupMod(group.id, group.buckets, there !== undefined));
-      texts.push(`group ${group.id}: ${text}`);
+      mods.push(groupMod(id, buckets, there !== undefined));
+      texts.push(`group ${id}: ${text}`);
     }
     let slice = 0;
     try {
