@@ -406,7 +406,7 @@ export class Connection {
         this.send({
           kind: 'echo_request',
           version: this.version,
-          xid: this.nextXid(),
+          xid: 0,
           data: new Uint8Array(),
         });
       }

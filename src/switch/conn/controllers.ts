@@ -32,6 +32,8 @@ const MAX_SERVICE_CONNECTIONS = 64;
 /** Bits of the versions from 1.0 to 1.5. */
 const ALL_VERSIONS = 0x7e;
 const MIN_BACKOFF_MS = 1000;
+/** Of a management connection, which no row configures: Open vSwitch's number. */
+const MANAGEMENT_PROBE_MS = 60_000;
 
 export interface ControllersOptions {
   readonly bridge: string;
@@ -301,7 +303,7 @@ export class Controllers {
       log: this.#options.log,
       wireLog: this.#options.wireLog,
       versions: this.#versions,
-      probeInterval: kind === 'primary' ? (config()?.probeIntervalMs ?? 5000) : 0,
+      probeInterval: config()?.probeIntervalMs ?? (kind === 'primary' ? 5000 : MANAGEMENT_PROBE_MS),
       limits: {
         get enableAsync() {
           return config()?.enableAsync ?? true;
