@@ -30,11 +30,14 @@ const OPTIONS: ReadonlyMap<string, string> = new Map([
   ['--no-names', ''],
 ]);
 
+/** Finds datapaths by their names. */
+export type DatapathFinder = Pick<Dpctl, 'isName' | 'datapath'>;
+
 /** The commands of `dpctl` about connections. */
 export class DpctlConntrack {
-  readonly #dpctl: Dpctl;
+  readonly #dpctl: DatapathFinder;
 
-  constructor(dpctl: Dpctl) {
+  constructor(dpctl: DatapathFinder) {
     this.#dpctl = dpctl;
   }
 
@@ -69,10 +72,10 @@ export class DpctlConntrack {
       zone = numberOf(words.shift()?.slice(5) ?? '', 0xffff) ?? null;
       if (zone === null) throw invalid('failed to parse zone');
     }
-    if (words.length > 2) throw invalid('invalid arguments');
     const match = anyConnection();
     if (words[0]) parseTuple(words[0], match.orig, match);
     if (words[1]) parseTuple(words[1], match.reply, match);
+    if (words.length > 2) throw invalid('invalid arguments');
     if (!flushConnections(connections, zone, match)) {
       throw failure('failed to flush conntrack (No such file or directory)');
     }

@@ -66,8 +66,9 @@ export class SwitchLab {
         hostname: 'h',
         pid: 1,
       },
-      makeOpenFlow: (ofproto) => {
+      makeOpenFlow: (ofproto, slowPath) => {
         const side = new TestSide(ofproto);
+        side.zoneTimeouts = slowPath.zoneTimeouts;
         this.sides.set(ofproto.name, side);
         return side;
       },

@@ -9,6 +9,7 @@ import type { Bucket as BucketSpec } from '../../openflow/messages/group.ts';
 import { parseFlowLine } from '../../openflow/text/flow.ts';
 import { ManualClock } from '../../ovsdb/testing/clock.ts';
 import type { ControllerStatus, OpenFlowConfig, OpenFlowSide } from '../conn/types.ts';
+import type { ZoneTimeouts } from '../conntrack/zone-timeouts.ts';
 import { FlowTable } from '../ofproto/flow-table.ts';
 import { Group, type GroupType } from '../ofproto/group.ts';
 import type { LearnedFlow, PipelineServices } from '../ofproto/ofproto.ts';
@@ -99,8 +100,10 @@ export class TestTables implements PipelineServices {
     this.ofproto.groupChanged(id);
   }
 
-  timeoutPolicy(): undefined {
-    return undefined;
+  /** Those of the datapath, where zones have timeouts of their own. */
+  zoneTimeouts: ZoneTimeouts | null = null;
+  timeoutPolicy(zone: number): string | undefined {
+    return this.zoneTimeouts?.policy(zone);
   }
 
   datapathMeter(): null {
