@@ -49,6 +49,8 @@ interface Kind {
   readonly title: string;
   /** Further hosts that addresses are translated to. */
   readonly aliases?: readonly number[];
+  /** Whether packets may come in fragments: stock mixes up those of two copies of one, and dies of some. */
+  readonly fragments?: boolean;
   readonly flows: (draw: Draw) => string[];
 }
 
@@ -104,6 +106,7 @@ const KINDS: readonly Kind[] = [
   },
   {
     title: 'ct_clear and clones',
+    fragments: false,
     flows: () => [
       'table=0,actions=clone(ct(commit,zone=4),ct_clear,resubmit(,9)),ct(zone=4,table=1)',
       'table=1,actions=resubmit(,9),ct_clear,resubmit(,9)',
@@ -135,6 +138,7 @@ const KINDS: readonly Kind[] = [
   },
   {
     title: 'translation asked for twice, and in another zone',
+    fragments: false,
     aliases: [9],
     flows: () => [
       'table=0,in_port=1,ip,actions=ct(zone=1,nat,table=1)',
@@ -150,7 +154,7 @@ const KINDS: readonly Kind[] = [
 
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');
 
-for (const { title, flows, aliases = [] } of KINDS) {
+for (const { title, flows, aliases = [], fragments = true } of KINDS) {
   test(`conntrack as stock does it: ${title}`, { skip }, async () => {
     const draw = draws(SEED + title.length);
     const lines = [...flows(draw), ...COMMON].flatMap(spread);
@@ -162,21 +166,22 @@ for (const { title, flows, aliases = [] } of KINDS) {
     const bridge = world.bridge('br0');
     const ports = [bridge.addPort(1), bridge.addPort(2)];
     for (const line of lines) bridge.addFlow(line);
-    const traffic = new Traffic(draw, aliases);
+    const traffic = new Traffic(draw, aliases, fragments);
     const mine = ports.map((port) => world.sniff(port));
     const seen = [0, 0];
     const story: string[] = [];
     const theirs = [(await stock.sent('p1', 0)).length, (await stock.sent('p2', 0)).length];
     for (let i = 0; i < PACKETS; i++) {
+      const { underway } = traffic;
       const { port, packet } = traffic.next();
-      if (draw.chance(0.05)) {
+      if (!underway && !traffic.underway && draw.chance(0.05)) {
         // While stock keeps the translation of a connection that is over, nobody else gets it.
         const ms = aliases.length > 0 ? 100 : [1000, 20_000, 31_000, 61_000][draw.int(4)];
         await ctl.call('time/warp', String(ms), String(ms));
         world.clock.advance(ms);
         story.push(`${i}: ${ms} ms later`);
       }
-      story.push(`${i}: p${port} ${hex(packet)}`);
+      story.push(`${i}: p${port} ${hex(packet).slice(0, 300)}`);
       world.send(ports[port - 1], packet);
       world.settle();
       await ctl.call('netdev-dummy/receive', `p${port}`, hex(packet));
@@ -201,14 +206,9 @@ for (const { title, flows, aliases = [] } of KINDS) {
     for (const side of [0, 1]) {
       const all = await stock.sent(`p${side + 1}`, theirs[side] + mine[side].length);
       const stocks = all.slice(theirs[side]).map(hex);
-      mine[side].forEach((out, n) => {
-        assert.equal(
-          hex(out),
-          stocks[n],
-          `seed ${SEED}: packet ${n} out of p${side + 1}\n${story.slice(-30).join('\n')}`,
-        );
-      });
-      assert.equal(stocks.length, mine[side].length);
+      // Where some fragments go up to the slow path and others don't, they may overtake each other.
+      const ours = mine[side].map(hex);
+      assert.deepEqual(ours.sort(), stocks.sort(), `seed ${SEED}: out of p${side + 1}\n${lines.join('\n')}`);
     }
   });
 }

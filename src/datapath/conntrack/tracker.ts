@@ -8,12 +8,18 @@ import {
   CS_SRC_NAT,
   CS_TRACKED,
   type Flow,
+  FRAG_LATER,
+  newFlow,
   W_CT_LABEL,
   W_CT_MARK,
   W_CT_STATE,
+  W_CT_TP,
+  W_NW,
 } from '../../flow/layout.ts';
+import { extractFlow } from '../packet/extract.ts';
 import { ABSENT, type Packet, RECALLED } from '../packet/packet.ts';
 import type { CtOp } from './action.ts';
+import { type Fragment, Fragments, takeApart } from './fragments.ts';
 import { ZoneLimits } from './limits.ts';
 import { NatChooser } from './nat.ts';
 import { NO_TUPLE, RELATED_TUPLE, readTuple } from './packet-tuple.ts';
@@ -23,7 +29,7 @@ import * as C from './table.ts';
 import { INVALID, REOPENS, STILL_NEW, VALID } from './tcp.ts';
 import { TimeoutPolicies } from './timeouts.ts';
 import * as T from './tuple.ts';
-import { clearLabel, readOriginal, writeUntracked, writeVerdict } from './verdict.ts';
+import { clearLabel, copyVerdict, readOriginal, writeUntracked, writeVerdict } from './verdict.ts';
 
 /** As Open vSwitch's; some 0.6 GB if it is ever reached. */
 export const DEFAULT_MAX_CONNECTIONS = 3_000_000;
@@ -54,11 +60,12 @@ const NATTED = CS_SRC_NAT | CS_DST_NAT;
  * A packet that goes through `ct` of the same zone twice is the same packet: the first time it moves its connection on, the
  * second time it is only told again (`#again`). It carries slot and serial number of its connection with it for that.
  */
-export class ConnectionTracker {
+export class ConnectionTracker<Rest = unknown> {
   readonly table: C.ConnectionTable;
   readonly limits = new ZoneLimits();
   readonly timeouts = new TimeoutPolicies();
   readonly states = new ProtocolStates();
+  readonly fragments = new Fragments<Rest>();
   maxConnections: number;
   readonly #nat: NatChooser;
   /** Packet's tuple; another for what has to be derived from it. */
@@ -66,6 +73,7 @@ export class ConnectionTracker {
   readonly #other = T.newTuple();
   /** Connections that were expected by another's helper: that one's tuple. */
   readonly #parents = new Map<number, T.Tuple>();
+  readonly #wholeKey = newFlow();
   /** ct_state of the packet at hand. */
   #state = 0;
 
@@ -87,6 +95,45 @@ export class ConnectionTracker {
     this.table.sweep(now);
     if (!this.#again(packet, key, op, now)) this.#first(packet, key, op, now);
     return true;
+  }
+
+  /**
+   * Tracks a fragment, when its packet is whole: then that is tracked, and all its fragments are returned in their order, with
+   * bytes and keys as they are now. 'kept': it waits for others; 'tracked': its key is written as by `track`.
+   *
+   * @param site where in its processing the packet is: copies of a packet meet the fragments of the same copy
+   * @param rest what the caller needs to go on with the fragment
+   */
+  trackFragment(
+    packet: Packet,
+    key: Flow,
+    op: CtOp,
+    now: number,
+    site: number,
+    rest: Rest,
+  ): readonly Fragment<Rest>[] | 'kept' | 'tracked' {
+    if (packet.connection === RECALLED) this.fragments.recall(packet, op.zone);
+    if (this.#again(packet, key, op, now)) return 'tracked';
+    const gathered = this.fragments.take(packet, key, `${op.zone} ${site}`, now, rest);
+    if (gathered === 'kept') return gathered;
+    if (gathered === 'unfit') {
+      this.track(packet, key, op, now);
+      return 'tracked';
+    }
+    const { whole, fragments } = gathered;
+    const verdict = this.#wholeKey;
+    verdict.set(fragments[0].key);
+    extractFlow(whole, verdict);
+    this.track(whole, verdict, op, now);
+    takeApart(gathered);
+    for (const each of fragments) {
+      each.packet.copyConnection(whole);
+      if (whole.connection >= 0) this.fragments.remember(each.packet, op.zone, whole);
+      copyVerdict(verdict, each.key);
+      // As with its own ports, which only the first fragment has.
+      if (((each.key[W_NW] >>> 24) & FRAG_LATER) !== 0) each.key[W_CT_TP] = 0;
+    }
+    return fragments;
   }
 
   /** A packet that this zone has tracked before. False: it hasn't. */

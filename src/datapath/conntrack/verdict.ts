@@ -47,6 +47,15 @@ export function writeUntracked(key: Flow, state: number, zone: number): void {
   clearLabel(key);
 }
 
+/** Copies what tracking found from one packet's key to another's. */
+export function copyVerdict(from: Flow, to: Flow): void {
+  to[W_CT_STATE] = from[W_CT_STATE];
+  to[W_CT_MARK] = from[W_CT_MARK];
+  to[W_CT_TP] = from[W_CT_TP];
+  for (let w = W_CT_LABEL; w < W_CT_LABEL + 4; w++) to[w] = from[w];
+  for (let w = W_CT_NW_SRC; w < W_CT_IPV6_DST + 4; w++) to[w] = from[w];
+}
+
 export function clearLabel(key: Flow): void {
   key.fill(0, W_CT_LABEL, W_CT_LABEL + 4);
 }

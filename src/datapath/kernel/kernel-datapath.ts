@@ -30,7 +30,7 @@ import type {
   Upcall,
   UserspaceCookie,
 } from '../types.ts';
-import { Core, offloadOf, packetOf } from '../userspace/core.ts';
+import { Core, type FragmentRest, offloadOf, packetOf } from '../userspace/core.ts';
 import { Counters } from '../userspace/counters.ts';
 import { monotonic } from '../userspace/forwarder.ts';
 import { DEFAULT_MAX_FLOWS, DEFAULT_MAX_MASKS, USERSPACE_FEATURES } from '../userspace/in-process.ts';
@@ -245,7 +245,7 @@ class Kernel implements KernelDatapath {
     this.#counters = new Counters(maxFlows, this.#counterMemory.buffer);
     this.#kernelCounters = new KernelCounters(this.#maps);
     this.#reader = new UpcallReader(this.#maps);
-    const tracker = new ConnectionTracker(options);
+    const tracker = new ConnectionTracker<FragmentRest>(options);
     this.connections = new DatapathConnections((request) => answer(tracker, request, clock.now()));
     this.#core = new Core({
       host: {

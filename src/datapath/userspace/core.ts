@@ -19,6 +19,7 @@ import {
   W_TCP_FLAGS,
 } from '../../flow/layout.ts';
 import type { CtOp } from '../conntrack/action.ts';
+import { isFragment } from '../conntrack/packet-tuple.ts';
 import { applyEdit, applySetToFlow, sendLength, truncate } from '../packet/edit.ts';
 import { DIRTY_ALL, extractFlow, extractReused } from '../packet/extract.ts';
 import { datapathHash } from '../packet/hash.ts';
@@ -49,10 +50,31 @@ export interface CoreHost {
   upcall(packet: Packet, key: Flow, cookie: UserspaceCookie | null): boolean;
 }
 
+/** What is left to do with a fragment that waits: a program, from some op on. */
+export interface FragmentRest {
+  readonly program: P.Program;
+  readonly next: number;
+}
+
 /** Connection tracking, where the datapath has it. */
 export interface Conntrack {
   /** Tracks the packet and writes the ct_* words of its key; may rewrite the packet (NAT). False: drop it. */
   track(packet: Packet, key: Flow, op: CtOp, now: number): boolean;
+  /**
+   * The same for a fragment: 'tracked'; 'kept' until others are there; or, if it was the last that was missing, all fragments
+   * of its packet, each to go on with.
+   */
+  trackFragment(
+    packet: Packet,
+    key: Flow,
+    op: CtOp,
+    now: number,
+    site: number,
+    rest: FragmentRest,
+  ):
+    | readonly { readonly packet: Packet; readonly key: Flow; readonly rest: FragmentRest }[]
+    | 'kept'
+    | 'tracked';
 }
 
 /** Rate limits. */
@@ -258,10 +280,10 @@ export class Core {
     this.#run(this.#programs[slot] as P.Program, context);
   }
 
-  #run(program: P.Program, context: Context): void {
+  #run(program: P.Program, context: Context, first = 0): void {
     const { ops } = program;
     const last = ops.length - 1;
-    for (let i = 0; i <= last; i++) {
+    for (let i = first; i <= last; i++) {
       const op = ops[i];
       switch (op.code) {
         case P.OP_OUTPUT:
@@ -315,7 +337,7 @@ export class Core {
           }
           break;
         case P.OP_CT:
-          if (op.ct !== null && !this.#track(context, op.ct)) return;
+          if (op.ct !== null && !this.#track(context, op.ct, program, i + 1)) return;
           break;
         case P.OP_CT_CLEAR:
           clearConntrack(context.key);
@@ -350,19 +372,48 @@ export class Core {
     if (!this.#host.upcall(packet, context.key, cookie)) this.counters.lost();
   }
 
-  #track(context: Context, op: CtOp): boolean {
+  /** False: the packet goes no further here. */
+  #track(context: Context, op: CtOp, program: P.Program, next: number): boolean {
     if (this.#conntrack === undefined) {
       this.#drop('conntrack-absent');
       return false;
     }
     this.#refresh(context);
     context.tainted = true;
+    if (isFragment(context.key)) {
+      const rest = { program, next };
+      const site = context.key[W_RECIRC_ID] * 2 ** 16 + next;
+      const done = this.#conntrack.trackFragment(context.packet, context.key, op, this.#now, site, rest);
+      if (done === 'kept') return false;
+      if (done !== 'tracked') {
+        for (const each of done) this.#goOn(each.packet, each.key, each.rest);
+        return false;
+      }
+      context.stale = op.nat !== null;
+      return true;
+    }
     if (!this.#conntrack.track(context.packet, context.key, op, this.#now)) {
       this.#drop('conntrack');
       return false;
     }
     context.stale = op.nat !== null;
     return true;
+  }
+
+  /** Goes on with a fragment that waited. */
+  #goOn(packet: Packet, key: Flow, { program, next }: FragmentRest): void {
+    if (this.#level + 1 >= MAX_NESTING) {
+      this.#drop('nesting-depth');
+      return;
+    }
+    this.#level++;
+    const context = this.#context(this.#level);
+    context.packet = packet;
+    context.key.set(key);
+    context.stale = true;
+    context.tainted = true;
+    this.#run(program, context, next);
+    this.#level--;
   }
 
   #recirculate(context: Context, id: number, last: boolean): void {

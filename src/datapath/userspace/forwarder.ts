@@ -10,7 +10,7 @@ import { DevicePort, openDevice } from '../ports/device.ts';
 import { type ForwardingPort, type Next, NOTHING, SKIPPED } from '../ports/source.ts';
 import { TUNNEL_TYPES, TunnelPort } from '../ports/tunnel.ts';
 import type { DpAction, ExecuteRequest, MeterConfig, PortSpec } from '../types.ts';
-import { Core, packetOf } from './core.ts';
+import { Core, type FragmentRest, packetOf } from './core.ts';
 import { Counters } from './counters.ts';
 import * as M from './messages.ts';
 import { MeterBank } from './meter-bank.ts';
@@ -44,7 +44,7 @@ export class Forwarder implements M.CommandHandler {
   readonly #upcalls: UpcallWriter;
   readonly #counters: Counters;
   readonly #core: Core;
-  readonly #tracker: ConnectionTracker;
+  readonly #tracker: ConnectionTracker<FragmentRest>;
   readonly #meters: MeterBank;
   readonly #wake: EventFd;
   /** Longest time to go on looking, and how long it is now; milliseconds. */
@@ -80,7 +80,7 @@ export class Forwarder implements M.CommandHandler {
     this.#tell = tell;
     this.#meters = new MeterBank(new MeterCounters(setup.meters));
     const random = seeded(setup.seed);
-    this.#tracker = new ConnectionTracker({ random });
+    this.#tracker = new ConnectionTracker<FragmentRest>({ random });
     this.#core = new Core({
       host: {
         now: () => this.#now,

@@ -25,7 +25,7 @@ import type {
   Upcall,
   UserspaceCookie,
 } from '../types.ts';
-import { Core, type OutputPort, offloadOf, packetOf } from './core.ts';
+import { Core, type FragmentRest, type OutputPort, offloadOf, packetOf } from './core.ts';
 import { Counters } from './counters.ts';
 import { DatapathMeters } from './meters.ts';
 import { LOCAL_PORT, PortNumbers } from './port-numbers.ts';
@@ -103,7 +103,7 @@ class InProcess implements InProcessDatapath {
     const maxFlows = options.maxFlows ?? DEFAULT_MAX_FLOWS;
     this.type = options.type ?? 'dummy@ovs-dummy';
     this.name = options.name ?? 'ovs-dummy';
-    const tracker = new ConnectionTracker(options);
+    const tracker = new ConnectionTracker<FragmentRest>(options);
     this.connections = new DatapathConnections((request) => answer(tracker, request, this.#clock.now()));
     this.#clock = options.clock;
     this.#log = options.log.module('dpif').limited(60, 5);

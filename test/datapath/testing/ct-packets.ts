@@ -67,23 +67,59 @@ interface Peer {
   seq: number;
 }
 
+/** A packet in fragments of `size` bytes, their order kept. */
+function cut(packet: readonly number[], v6: boolean, id: number, size: number): number[][] {
+  const header = packet.slice(0, v6 ? 40 : 20);
+  const body = packet.slice(header.length);
+  const parts: number[][] = [];
+  for (let at = 0; at < body.length; at += size) {
+    const data = body.slice(at, at + size);
+    const more = at + size < body.length ? 1 : 0;
+    if (v6) {
+      const part = [...header, header[6], 0, ...half(at | more), ...word(id), ...data];
+      part[6] = 44;
+      part.splice(4, 2, ...half(8 + data.length));
+      parts.push(part);
+      continue;
+    }
+    const part = [...header, ...data];
+    part.splice(2, 6, ...half(20 + data.length), ...half(id), ...half((at >> 3) | (more << 13)));
+    part.splice(10, 2, 0, 0);
+    part.splice(10, 2, ...half(checksum(Uint8Array.from(part), 0, 20)));
+    parts.push(part);
+  }
+  return parts;
+}
+
 /** What the generator remembers, so that numbers mostly fit. */
 export class Traffic {
   readonly #draw: Draw;
   readonly #peers = new Map<string, Peer>();
+  readonly #queue: { port: 1 | 2; packet: Uint8Array }[] = [];
   /** IP packets that came out, for ICMP errors to quote: of each port. */
   readonly quotable: [number[][], number[][]] = [[], []];
   /** Addresses that answers may be sent to beside the hosts': those of NAT. */
   readonly aliases: readonly Host[];
 
-  constructor(draw: Draw, aliases: readonly Host[]) {
+  /** Whether some packets come in fragments. */
+  readonly fragments: boolean;
+
+  constructor(draw: Draw, aliases: readonly Host[], fragments: boolean) {
     this.#draw = draw;
+    this.fragments = fragments;
     this.aliases = aliases;
+  }
+
+  /** Fragments are under way: time should not pass. */
+  get underway(): boolean {
+    return this.#queue.length > 0;
   }
 
   /** A packet for port 1 or 2. */
   next(): { port: 1 | 2; packet: Uint8Array } {
     const draw = this.#draw;
+    if (this.#queue.length > 0 && draw.chance(0.7))
+      return this.#queue.splice(draw.int(this.#queue.length), 1)[0];
     const port = draw.chance(0.55) ? 1 : 2;
     const v6 = draw.chance(0.25);
     const near = port === 1 ? [1, 2] : [3, 4];
@@ -98,6 +134,18 @@ export class Traffic {
     else if (kind < 8) packet = this.#icmp(s, d, v6);
     else if (kind < 9) packet = this.#error(s, port, v6) ?? this.#udp(s, d, port, v6);
     else packet = ip(s, d, pick(draw, [132, 47, 2]), [0, 7, 0, 8, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 9]);
+    if (this.fragments && this.#queue.length === 0 && draw.chance(0.05)) {
+      packet = this.#long(s, d, port, v6);
+      for (const part of cut(
+        packet,
+        v6,
+        draw.int(65536),
+        (v6 ? [1240, 1400, 1440] : [1208, 1400, 1480])[draw.int(3)],
+      )) {
+        this.#queue.push({ port, packet: frame(part, v6) });
+      }
+      return this.#queue.splice(draw.int(this.#queue.length), 1)[0];
+    }
     if (draw.chance(0.02)) packet[packet.length - 1] ^= 0x55;
     if (draw.chance(0.01)) packet = packet.slice(0, -3);
     return { port, packet: frame(packet, v6) };
@@ -174,6 +222,19 @@ export class Traffic {
     return draw.chance(0.1) ? packet : sealed(packet, v6, 17, 6);
   }
 
+  /** UDP or ICMP that no wire takes whole. */
+  #long(src: number[], dst: number[], port: 1 | 2, v6: boolean): number[] {
+    const draw = this.#draw;
+    const data = Array.from({ length: 1500 + draw.int(3000) }, () => draw.int(256));
+    if (draw.chance(0.4)) {
+      const body = [v6 ? 128 : 8, 0, 0, 0, 0, draw.int(2), 0, 1, ...data];
+      return sealed(ip(src, dst, v6 ? 58 : 1, body), v6, 58, 2, v6);
+    }
+    const [sport, dport] = this.#ports(port);
+    const body = [...half(sport), ...half(dport), ...half(8 + data.length), 0, 0, ...data];
+    return sealed(ip(src, dst, 17, body), v6, 17, 6);
+  }
+
   #icmp(src: number[], dst: number[], v6: boolean): number[] {
     const draw = this.#draw;
     const type = v6 ? pick(draw, [128, 128, 129, 135, 1]) : pick(draw, [8, 8, 0, 13, 14, 15, 16, 17]);
@@ -189,7 +250,7 @@ export class Traffic {
     if (v6 && this.aliases.length > 0) return null;
     const seen = this.quotable[port - 1].filter((each) => each[0] >> 4 === (v6 ? 6 : 4));
     if (seen.length === 0) return null;
-    const quoted = pick(draw, seen.slice(-20));
+    const quoted = pick(draw, seen.slice(-20)).slice(0, 600);
     const cut = draw.chance(0.2) ? quoted.slice(0, v6 ? 60 : 28 - (draw.chance(0.3) ? 1 : 0)) : quoted;
     const to = v6 ? quoted.slice(8, 24) : quoted.slice(12, 16);
     const type = v6 ? pick(draw, [1, 2, 3, 4]) : pick(draw, [3, 11, 12, 5]);

@@ -2,18 +2,24 @@ import { readFileSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { join } from 'node:path';
 
+interface Reply {
+  readonly result: string | null;
+  readonly error: string | null;
+}
+
 /** The control socket of a daemon, for tests that have more to say than there is time to start `ovs-appctl` for. */
 export class Unixctl {
   readonly #socket: Socket;
   #text = '';
-  #waiting: ((reply: { result: string | null; error: string | null }) => void) | null = null;
+  #waiting: ((reply: Reply) => void) | null = null;
 
   private constructor(socket: Socket) {
     this.#socket = socket;
     socket.setEncoding('utf8');
+    socket.on('close', () => this.#waiting?.({ result: null, error: 'the daemon is gone' }));
     socket.on('data', (chunk: string) => {
       this.#text += chunk;
-      let reply: { result: string | null; error: string | null };
+      let reply: Reply;
       try {
         reply = JSON.parse(this.#text);
       } catch {
@@ -36,7 +42,7 @@ export class Unixctl {
 
   /** @throws Error with what the daemon says against it */
   async call(method: string, ...params: readonly string[]): Promise<string> {
-    const replied = new Promise<{ result: string | null; error: string | null }>((resolve) => {
+    const replied = new Promise<Reply>((resolve) => {
       this.#waiting = resolve;
     });
     this.#socket.write(JSON.stringify({ id: 0, method, params }));
