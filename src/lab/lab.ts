@@ -4,7 +4,7 @@ import { randomBytes } from 'node:crypto';
 import { closeSync, existsSync, openSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { WeftError } from '../base/errors.ts';
-import { IpConfiguration } from '../sys/netlink/ip.ts';
+import { IpConfiguration, NUD_REACHABLE } from '../sys/netlink/ip.ts';
 import { type LinkChanges, Links } from '../sys/netlink/link.ts';
 import { NetlinkSocket } from '../sys/netlink/socket.ts';
 import { createNetns, inNetns, netnsPath } from '../sys/netns.ts';
@@ -164,6 +164,19 @@ export class Lab {
       this.#withLinks((links) =>
         links.set(links.get(device)!.ifindex, { master: links.get(bridge)!.ifindex }),
       ),
+    );
+  }
+
+  /** Has a device know the neighbours that another one knows. */
+  copyNeighbours(name: string, from: string, to: string): void {
+    this.inside(name, () =>
+      this.#withLinks((links, ip) => {
+        const { ifindex } = links.get(from)!;
+        const target = links.get(to)!.ifindex;
+        for (const known of ip.neighbours())
+          if (known.ifindex === ifindex && known.mac !== undefined)
+            ip.addNeighbour(target, known.address, known.mac, NUD_REACHABLE);
+      }),
     );
   }
 

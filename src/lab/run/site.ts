@@ -148,6 +148,8 @@ export class Site {
     await this.#plug(machine, to, NEXT_DEVICE, true);
     // Its routes are there but second best, so that there is one at every moment.
     lab.configure(name, NEXT_DEVICE, { addresses, gateways, metric: 1 });
+    // To the machine it is the same device: it goes on with what it knows.
+    lab.copyNeighbours(name, DEVICE, NEXT_DEVICE);
     const told = this.switchOf(to).database.activate(name);
     lab.change(name, DEVICE, { up: false });
     this.#places.set(name, to);
