@@ -319,3 +319,46 @@ withStock('a Geneve option is a field on both sides', async (hosts) => {
   await ours.ofctl('del-flows', 'br0');
   await ours.ofctl('del-tlv-map', 'br0');
 });
+
+/** A Geneve packet of VNI 7 with an Ethernet frame inside, as `printf` writes it. */
+const GENEVE = `\\x00\\x00\\x65\\x58\\x00\\x00\\x07\\x00${'\\xff'.repeat(6)}\\x02\\x00\\x00\\x00\\x00\\x09\\x88\\xb5${'\\x55'.repeat(46)}`;
+
+onEachDatapath(
+  "a machine's tunnel packet to its own host is not taken for another host's",
+  { tools: TOOLS },
+  async (host) => {
+    const { network } = host;
+    const sender = (name: string, port: string, address?: string): string => {
+      const ns = network.namespace(name);
+      network.veth(ns, 'eth0', host.ns, port, '02:00:00:00:00:02', address);
+      return ns;
+    };
+    // Both say that they are 172.31.0.2; only one of them is on the underlay.
+    const other = sender('other', 'under0', `${THEIRS}/24`);
+    const guest = sender('guest', 'g0', `${THEIRS}/24`);
+    network.ip(host.ns, 'addr', 'add', `${OURS}/24`, 'dev', 'under0');
+    const type = `datapath_type=${host.datapathType}`;
+    await host.vsctl('add-br', 'br0', '--', 'set', 'bridge', 'br0', type, '--', 'add-port', 'br0', 'g0');
+    const tunnel = ['type=geneve', 'ofport_request=9', 'options:key=flow', 'options:remote_ip=flow'];
+    await host.vsctl('add-port', 'br0', 't0', '--', 'set', 'interface', 't0', ...tunnel);
+    await host.ofctl('del-flows', 'br0');
+    await host.ofctl('add-flow', 'br0', 'in_port=9,tun_id=7,actions=drop');
+    await host.ofctl('add-flow', 'br0', 'in_port=g0,actions=drop');
+    const send = async (ns: string, device: string): Promise<void> => {
+      const link = network.ip(host.ns, '-o', 'link', 'show', device);
+      const mac = /link\/ether (\S+)/.exec(link)?.[1] ?? assert.fail(link);
+      network.ip(ns, 'neigh', 'replace', OURS, 'lladdr', mac, 'dev', 'eth0');
+      const script = `for i in 1 2 3; do printf '${GENEVE}' > /dev/udp/${OURS}/6081; done`;
+      assert.equal((await network.run(ns, 'bash', ['-c', script])).status, 0);
+    };
+    const packets = async (match: string): Promise<number> => {
+      const text = await host.ofctl('dump-flows', 'br0', match);
+      return Number(/n_packets=(\d+)/.exec(text)?.[1] ?? assert.fail(text));
+    };
+    await send(guest, 'g0');
+    await until('the guest was heard', async () => (await packets('in_port=g0')) >= 3);
+    await send(other, 'under0');
+    await until('the other host was heard', async () => (await packets('in_port=9')) >= 3);
+    assert.equal(await packets('in_port=9'), 3);
+  },
+);
