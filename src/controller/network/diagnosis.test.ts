@@ -108,6 +108,16 @@ test('who drops or rejects a packet is named', async () => {
     (await diagnosis.trace({ from: ports[0], flow: 'tcp,tcp_dst=22' }, OPERATOR)).verdict;
   answers.set('host-a', { text: '', steps: [step('ls-in-acl', acl, 'answer(reject)')], outputs: [] });
   assert.equal(await verdict(), 'rejected by ACL no-ssh (ls-in-acl) on host-a');
+  answers.set('host-a', {
+    text: '',
+    steps: [step('ls-in-acl', acl, 'set_field:2->reg9,next'), step('ls-in-commit', 'common', '')],
+    outputs: [],
+  });
+  assert.equal(
+    await verdict(),
+    'rejected by ACL no-ssh (ls-in-acl) on host-a',
+    'as the stage behind it does',
+  );
   answers.set('host-a', { text: '', steps: [step('ls-in-security', blue, '')], outputs: [] });
   assert.equal(await verdict(), 'dropped in ls-in-security on host-a, by a flow of logical switch blue');
 });
@@ -215,6 +225,7 @@ for (const [name, args, want] of packets)
 test('a packet that left unchanged is the same packet on the next host', () => {
   assert.equal(packetAfter('Final flow: unchanged\n', 'icmp'), 'icmp');
   assert.equal(packetAfter('nothing', 'icmp'), 'icmp');
+  assert.equal(packetAfter('Final flow: ip,nw_ttl=3\nFinal flow: unchanged\n', 'icmp'), 'ip,nw_ttl=3');
   assert.equal(
     packetAfter('Final flow: ip,reg1=1\nFinal flow: tcp,xxreg0=0x1,ct_state=new,tcp_dst=1\n', 'icmp'),
     'tcp,tcp_dst=1',

@@ -64,8 +64,11 @@ export function completePacket(flow: string, { from, to, gateway }: Ends): strin
 
 /** The packet as it left a switch, by the words of `ofproto/trace`; `flow` where it was not changed. */
 export function packetAfter(text: string, flow: string): string {
-  const last = [...text.matchAll(/^Final flow: (.*)$/gm)].at(-1)?.[1].trim();
-  if (last === undefined || last === 'unchanged') return flow;
+  // A packet that is resumed, after conntrack, is told of again; "unchanged" is then as it was resumed.
+  const last = [...text.matchAll(/^Final flow: (.*)$/gm)]
+    .map(([, found]) => found.trim())
+    .findLast((found) => found !== 'unchanged');
+  if (last === undefined) return flow;
   const fields = fieldsOf(last).filter((f) => !NOT_OF_PACKET.test(f));
   return fields.length === 0 ? flow : fields.join(',');
 }

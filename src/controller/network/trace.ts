@@ -145,6 +145,12 @@ export class Tracer {
     const hop = hops.at(-1);
     const step = hop?.steps.at(-1);
     if (hop === undefined || step === undefined) return 'dropped before the first flow of a logical network';
+    // What an ACL decides, the stage behind it does.
+    const acl = /-commit$/.test(step.stage) ? hop.steps.findLast((s) => s.origin?.kind === 'acl') : undefined;
+    if (step.origin === undefined && acl?.origin !== undefined) {
+      const what = this.#rejects(acl.origin) ? 'rejected' : 'dropped';
+      return `${what} by ${titled(acl.origin)} (${acl.stage}) on ${hop.node}${more}`;
+    }
     if (step.origin === undefined) return `dropped in ${step.stage} on ${hop.node}${more}`;
     const what = /\banswer\(/.test(step.actions) || this.#rejects(step.origin) ? 'rejected' : 'dropped';
     if (step.origin.kind === 'acl') return `${what} by ${titled(step.origin)} (${step.stage}) on ${hop.node}`;
