@@ -86,15 +86,23 @@ export class WhyAnswers {
       });
   }
 
-  /** The universal flow that a flow of a host was made from, by its table, priority and origin. */
+  /**
+   * The universal flow that a flow of a host was made from: by its table, priority and origin, and of several by what their
+   * matches have in common with its text.
+   */
   #universal(text: string, origin: string | undefined): UniversalFlow | undefined {
     const object = origin === undefined ? undefined : this.#network.objects.get(origin);
     if (object === undefined) return undefined;
     const table = Number(/\btable=(\d+)/.exec(text)?.[1] ?? 0);
     const priority = Number(/\bpriority=(\d+)/.exec(text)?.[1] ?? 32768);
-    return this.#flowsOf(object).find(
-      (f) => stageTable(f.stage as Stage) === table && f.priority === priority,
-    );
+    const words = new Set(text.split(/[\s,]+/));
+    const alike = ({ match }: UniversalFlow): number => match.split(',').filter((w) => words.has(w)).length;
+    return this.#flowsOf(object)
+      .filter((f) => stageTable(f.stage as Stage) === table && f.priority === priority)
+      .reduce<UniversalFlow | undefined>(
+        (best, f) => (best === undefined || alike(f) > alike(best) ? f : best),
+        undefined,
+      );
   }
 
   #flowsOf(object: Stored): UniversalFlow[] {
