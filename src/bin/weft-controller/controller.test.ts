@@ -151,6 +151,7 @@ test('from the API to an agent over a socket, and the same again after kill -9',
 });
 
 const refused: [string, string[], RegExp][] = [
+  ['a limit that is no number', ['--max-objects', 'many'], /--max-objects many: is no number of objects/],
   ['an API address that is none', ['--api', 'nowhere'], /--api nowhere: is not HOST:PORT/],
   ['an agents address that is none', ['--agents', 'tcp:1.2.3.4:5'], /--agents tcp:1\.2\.3\.4:5: is no place/],
   [

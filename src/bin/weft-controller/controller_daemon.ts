@@ -11,7 +11,7 @@ import type { KindName, SpecOf } from '../../api-schema/kinds.ts';
 import { WeftError } from '../../base/errors.ts';
 import { AclMatchError, compileAclMatch } from '../../controller/acl-match.ts';
 import { networkRules } from '../../controller/functions.ts';
-import { Model } from '../../controller/model/model.ts';
+import { Model, type ModelLimits } from '../../controller/model/model.ts';
 import type { Problem } from '../../controller/model/problem.ts';
 import { Auditor } from '../../controller/network/auditor.ts';
 import { ClaimKeeper } from '../../controller/network/claim-keeper.ts';
@@ -24,8 +24,9 @@ import type { Daemon, DaemonDefinition } from '../daemon/daemon.ts';
 import { reasonOf } from '../daemon/vlog-sinks.ts';
 import { DiskFile } from '../ovsdb/file.ts';
 import { SocketTransports } from '../ovsdb/socket.ts';
-import { NO_TLS, type TlsNames } from '../tls/files.ts';
+import { NO_TLS, type TlsNames, tlsFingerprint } from '../tls/files.ts';
 import { VERSION } from '../vswitchd/vswitch_daemon.ts';
+import { followCertificates } from './certificates.ts';
 import { registerNetworkCommands } from './commands.ts';
 import { registerNetworkMetrics } from './metrics.ts';
 import { CONTROLLER_OPTIONS, DEFAULT_AGENTS, DEFAULT_AUDIT_S } from './options.ts';
@@ -90,6 +91,17 @@ function auditInterval(daemon: Daemon): number {
   return seconds === 0 ? Number.POSITIVE_INFINITY : seconds * 1000;
 }
 
+/** What `--max-objects` says. */
+function objectLimit(daemon: Daemon): Partial<ModelLimits> {
+  const text = daemon.value('max-objects');
+  if (text === undefined) return {};
+  if (!/^[1-9][0-9]{0,8}$/.test(text))
+    throw new WeftError('bad-option', `--max-objects ${text}: is no number of objects`, {
+      remedy: 'give a whole number from 1 to 999999999',
+    });
+  return { objects: Number(text) };
+}
+
 function tlsFiles(names: TlsNames): (() => TlsFiles) | undefined {
   const { privateKey, certificate } = names;
   if (privateKey === undefined || certificate === undefined) return undefined;
@@ -119,6 +131,7 @@ async function start(daemon: Daemon): Promise<void> {
     log: log.module('model'),
     companion: labels,
     refuse,
+    limits: objectLimit(daemon),
   });
   const tokenFile = daemon.value('token-file') ?? join(dirname(path), 'operator.token');
   const operator = operatorToken(tokenFile);
@@ -198,6 +211,10 @@ async function start(daemon: Daemon): Promise<void> {
   daemon.onExit(() => api.close());
   auditor.start();
   daemon.onExit(() => auditor.stop());
+  if (files !== undefined) {
+    const read = (): string => tlsFingerprint(tls);
+    daemon.onExit(followCertificates(clock, log.module('api'), read, () => api.reloadTls()));
+  }
   own.info(`ready: API at ${url}, store ${path}`);
   own.info(`${operator.made ? 'made' : 'read'} the operator's token: ${tokenFile}`);
 }

@@ -31,6 +31,12 @@ export const CONTROLLER_OPTIONS: readonly OptionSpec[] = [
     valueName: 'FILE',
     help: "the operator's token; made if it is not there (default: operator.token beside the store)",
   },
+  {
+    name: 'max-objects',
+    value: 'required',
+    valueName: 'N',
+    help: 'objects that one tenant may have (default: 100000)',
+  },
   { name: 'private-key', value: 'required', valueName: 'FILE', help: 'key for TLS (PEM)' },
   { name: 'certificate', value: 'required', valueName: 'FILE', help: 'certificate for TLS (PEM)' },
   {
