@@ -3,6 +3,7 @@ import Type from 'typebox';
 import { KIND_NAMES } from '../../api-schema/kinds.ts';
 import type { TraceRequest, WhyRequest } from '../../controller/diagnosis.ts';
 import { ModelError } from '../../controller/model/problem.ts';
+import { checkPacketFields } from '../packet-fields.ts';
 import type { Route } from '../route.ts';
 import type { Services } from '../services.ts';
 
@@ -86,6 +87,7 @@ export function diagnosisRoutes({ model, diagnosis }: Services): Route[] {
         const problems = model.problemsOf(TraceBody, body);
         if (problems.length > 0) throw new ModelError('bad-object', problems);
         const request = body as TraceRequest;
+        checkPacketFields(request.flow ?? '');
         model.get('logical-port', request.from, principal);
         if (request.to !== undefined) model.get('logical-port', request.to, principal);
         const { hops, ...rest } = await diagnosis.trace(request, principal);
