@@ -174,6 +174,17 @@ test('an API that does not answer is given up', async () => {
   assert.match((await world.net('list tenant', { fetch: babble })).err, /with what is no JSON/);
 });
 
+test('Ctrl-C ends a command that waits', async () => {
+  const ended = new AbortController();
+  const silent = ((_: unknown, init: RequestInit) =>
+    new Promise((_resolve, reject) => {
+      init.signal!.addEventListener('abort', () => reject(init.signal!.reason));
+      queueMicrotask(() => ended.abort());
+    })) as typeof fetch;
+  const said = await world.net('list tenant', { fetch: silent, ended: ended.signal });
+  assert.deepEqual(said, { code: 130, out: '', err: '' });
+});
+
 test('names cannot write over the terminal', async () => {
   await world.create('tenant', { name: 'a\u001b[2Jb' });
   assert.ok(!(await ok('list tenant')).includes('\u001b'));

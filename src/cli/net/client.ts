@@ -8,6 +8,8 @@ export interface ClientOptions extends NetConfig {
   /** Milliseconds that a request may take. */
   readonly timeout: number;
   readonly fetch: typeof fetch;
+  /** Aborted when the command is to end. */
+  readonly ended: AbortSignal;
 }
 
 /** What the API has refused: its own code, message and remedy. */
@@ -57,7 +59,10 @@ export class ApiClient {
   /** Throws `ApiError`, `api-unreachable`, `api-timeout`, `api-answer`, `no-token`. */
   async ask(path: string, asked: Asked = {}): Promise<Answered> {
     const { timeout } = this.#options;
-    const signal = AbortSignal.timeout(timeout + (asked.patience ?? 0));
+    const signal = AbortSignal.any([
+      AbortSignal.timeout(timeout + (asked.patience ?? 0)),
+      this.#options.ended,
+    ]);
     const { response, text } = await this.#guard(async () => {
       const reply = await this.#send(path, asked, signal);
       return { response: reply, text: await reply.text() };

@@ -25,6 +25,9 @@ interface NetCommand extends CompletedCommand {
   readonly run: (context: NetContext, kind: KindName) => Promise<number>;
 }
 
+/** As shells have it of a program that SIGINT ended. */
+const INTERRUPTED = 130;
+
 const WAIT: Wanted = { flags: ['wait'] };
 
 export const NET_COMMANDS: readonly NetCommand[] = [
@@ -191,6 +194,7 @@ export async function runNet(args: readonly string[], world: NetWorld): Promise<
     }
     return await runCommand(command, rest, world);
   } catch (error) {
+    if (world.ended.aborted && !(error instanceof WeftError)) return INTERRUPTED;
     if (!args.includes('--json') || !(error instanceof WeftError)) throw error;
     const { code, message, remedy } = error;
     io.err(

@@ -52,7 +52,7 @@ export class NetContext {
       readFile: world.readFile,
     });
     if (config.ca !== undefined) world.trust(config.ca);
-    this.client = new ApiClient({ ...config, timeout: this.timeout, fetch: world.fetch });
+    this.client = new ApiClient({ ...config, timeout: this.timeout, fetch: world.fetch, ended: world.ended });
     this.directory = new Directory(this.client);
   }
 
