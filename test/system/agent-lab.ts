@@ -7,6 +7,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { nullLogger } from '../../src/base/log.ts';
 import { SocketTransports } from '../../src/bin/ovsdb/socket.ts';
+import { NO_TLS } from '../../src/bin/tls/files.ts';
+import type { Identity } from '../../src/bin/tls/testing/certificates.ts';
 import type {
   AgentRequests,
   Applied,
@@ -74,13 +76,19 @@ export class FakeController {
   readonly path = join(this.dir, 'controller.sock');
   readonly peers = new Map<string, AgentPeer>();
   epoch = 'epoch-1';
-  #listener: { close(): void } | undefined;
+  #listener: { readonly port: number | undefined; close(): void } | undefined;
 
-  async start(): Promise<void> {
-    const transports = new SocketTransports(this.dir, nullLogger.module('test'));
-    this.#listener = await transports.listen(`punix:${this.path}`, undefined, (channel) =>
-      this.#accept(channel),
-    );
+  /** `tls`: over TLS, at a port of its own choice on 127.0.0.1. */
+  async start(tls?: Identity): Promise<void> {
+    const names = { ...NO_TLS, privateKey: tls?.key, certificate: tls?.cert, caCert: 'none' };
+    const transports = new SocketTransports(this.dir, nullLogger.module('test'), () => names);
+    const target = tls === undefined ? `punix:${this.path}` : 'pssl:0:127.0.0.1';
+    this.#listener = await transports.listen(target, undefined, (channel) => this.#accept(channel));
+  }
+
+  /** The port that it listens on for TLS. */
+  get port(): number {
+    return this.#listener?.port ?? assert.fail('not over TCP');
   }
 
   /** Goes away, and cuts all connections. */

@@ -2,10 +2,11 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'node:test';
+import { makeCertificate, opensslMissing } from '../../src/bin/tls/testing/certificates.ts';
 import type { TunnelTo, UniversalFlow } from '../../src/logical/universal.ts';
 import { saysOnStdout } from '../network.ts';
 import { AgentHost, FakeController, KINDS, type Kind, onAgentHosts, plainSwitch } from './agent-lab.ts';
@@ -409,4 +410,58 @@ test('of two agents of one host the second waits for the first to end', {
       await second.stopAgent();
     }
   });
+});
+
+test('an agent speaks TLS, trusts only its authority, and says who it is by its token', {
+  skip: systemMissing() || opensslMissing(),
+}, async () => {
+  const controller = new FakeController();
+  const dir = mkdtempSync(join(tmpdir(), 'weft-agent-'));
+  const [authority, stranger] = ['controller', 'stranger'].map((name) =>
+    makeCertificate(controller.dir, name),
+  );
+  writeFileSync(join(dir, 'token'), 'secret of this host\n');
+  const children: ChildProcess[] = [];
+  const start = (trusted: string): ChildProcess => {
+    const args = [
+      'switch',
+      '--dir',
+      dir,
+      '--enable-dummy',
+      '--disable-system',
+      '--bridge-datapath-type=dummy',
+    ];
+    const remote = [`--controller=ssl:127.0.0.1:${controller.port}`, `--ca-cert=${trusted}`];
+    const child = spawn(join(ROOT, 'bin/weft'), [...args, ...remote, `--token-file=${join(dir, 'token')}`], {
+      stdio: ['ignore', 'ignore', 'pipe'],
+    });
+    children.push(child);
+    return child;
+  };
+  try {
+    await controller.start(authority);
+    const wrong = start(stranger.cert);
+    let log = '';
+    wrong.stderr?.on('data', (text: Buffer) => {
+      log += text.toString();
+    });
+    await until('the wrong authority is refused', () =>
+      /connection attempt failed \(.*certificate/i.test(log),
+    );
+    assert.equal(controller.peers.size, 0);
+    wrong.kill('SIGTERM');
+    await once(wrong, 'exit');
+    start(authority.cert);
+    await until('the agent says hello', () => controller.peers.size === 1);
+    const [peer] = controller.peers.values();
+    assert.equal(peer.hellos[0].token, 'secret of this host');
+  } finally {
+    for (const child of children) {
+      if (child.exitCode !== null || child.signalCode !== null) continue;
+      child.kill('SIGKILL');
+      await once(child, 'exit');
+    }
+    controller.close();
+    rmSync(dir, { recursive: true, force: true });
+  }
 });
