@@ -277,6 +277,7 @@ test('what dpctl says of connections is what stock says', { skip }, async () => 
   stock.run('ovs-ofctl', 'del-flows', 'br0');
   const flow = 'in_port=1,ip,actions=ct(commit),output:2';
   stock.run('ovs-ofctl', 'add-flow', 'br0', flow);
+  await ctl.call('revalidator/purge');
   const world = new World();
   const bridge = world.bridge('br0');
   const port = bridge.addPort(1);
