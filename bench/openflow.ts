@@ -1,7 +1,8 @@
 /**
  * `npm run bench -- openflow [--json] [--flows=N] [--rounds=N]`: flows a second, 100,000 unless told otherwise, that
- * the stock `ovs-ofctl` adds one by one, dumps, and replaces by themselves in one bundle: through our daemons
- * (`compat/`) and the stock ones, turn about in the same run. Medians.
+ * the stock `ovs-ofctl` adds one by one, dumps, compares with themselves and replaces by others in one bundle: through our
+ * daemons (`compat/`) and the stock ones, turn about in the same run. Medians; and the memory that the switches hold in
+ * the end.
  */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -14,16 +15,17 @@ const number = (name: string, otherwise: number): number => {
 const FLOWS = number('flows', 100_000);
 const ROUNDS = number('rounds', 3);
 
-const STEPS = ['add-flows', 'dump-flows', 'dump-aggregate', 'replace-flows'] as const;
+const STEPS = ['add-flows', 'dump-flows', 'dump-aggregate', 'same-flows', 'replace-flows'] as const;
 type Rates = Record<(typeof STEPS)[number], number>;
 
-function flowLines(): string {
+/** `shift`: of the ports that they output to. */
+function flowLines(shift: number): string {
   const lines: string[] = [];
   for (let i = 0; i < FLOWS; i++) {
     const address = `10.${(i >> 16) & 255}.${(i >> 8) & 255}.${i & 255}`;
     const port = (Math.imul(i, 2654435761) >>> 16) & 0xffff;
     lines.push(
-      `table=${i % 4},priority=${(i % 1000) + 1},tcp,nw_dst=${address},tp_dst=${port},actions=output:${(i % 200) + 1}`,
+      `table=${i % 4},priority=${(i % 1000) + 1},tcp,nw_dst=${address},tp_dst=${port},actions=output:${((i + shift) % 200) + 1}`,
     );
   }
   return `${lines.join('\n')}\n`;
@@ -43,7 +45,8 @@ function prepare(under: DummySwitch): void {
     'fail-mode=secure',
     'protocols=[OpenFlow10,OpenFlow13,OpenFlow14,OpenFlow15]',
   );
-  writeFileSync(join(under.dir, 'flows'), flowLines());
+  writeFileSync(join(under.dir, 'flows'), flowLines(0));
+  writeFileSync(join(under.dir, 'others'), flowLines(1));
 }
 
 /** Flows a second of each step. */
@@ -61,7 +64,8 @@ function round(under: DummySwitch): Rates {
     'add-flows': timed('-O', 'OpenFlow13', 'add-flows', 'br0', file),
     'dump-flows': timed('-O', 'OpenFlow13', 'dump-flows', 'br0'),
     'dump-aggregate': timed('dump-aggregate', 'br0'),
-    'replace-flows': timed('-O', 'OpenFlow14', '--bundle', 'replace-flows', 'br0', file),
+    'same-flows': timed('-O', 'OpenFlow14', '--bundle', 'replace-flows', 'br0', file),
+    'replace-flows': timed('-O', 'OpenFlow14', '--bundle', 'replace-flows', 'br0', join(under.dir, 'others')),
   };
 }
 
@@ -72,6 +76,7 @@ if (missing !== null) {
 }
 const all: Record<'ours' | 'stock', Rates[]> = { ours: [], stock: [] };
 const switches = [] as DummySwitch[];
+let memory: number[] = [];
 try {
   for (const whose of ['ours', 'stock'] as const) {
     const under = await DummySwitch.start(whose);
@@ -82,6 +87,7 @@ try {
     all.ours.push(round(switches[0]));
     all.stock.push(round(switches[1]));
   }
+  memory = switches.map((under) => under.residentKb() / 1024);
 } finally {
   for (const under of switches) await under.close();
 }
@@ -97,6 +103,10 @@ for (const { step, ours, theirs, ratio } of figures) {
     `${step.padEnd(20)}${String(ours).padStart(12)}${String(theirs).padStart(13)}${ratio.toFixed(2).padStart(16)}`,
   );
 }
+const [ourMb, theirMb] = memory.map(Math.round);
+console.log(
+  `${'memory, MB'.padEnd(20)}${String(ourMb).padStart(12)}${String(theirMb).padStart(13)}${(ourMb / theirMb).toFixed(2).padStart(16)}`,
+);
 if (process.argv.includes('--json')) {
   const dump = figures[1];
   console.log(
@@ -107,6 +117,7 @@ if (process.argv.includes('--json')) {
       ratio: dump.ratio,
       flows: FLOWS,
       figures,
+      memoryMb: { ours: ourMb, theirs: theirMb },
     }),
   );
 }

@@ -1,5 +1,5 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -67,6 +67,13 @@ export class DummySwitch {
   /** Runs one of the stock tools; gives what it prints. */
   run(program: string, ...args: string[]): string {
     return execFileSync(program, args, { env: this.#env, encoding: 'utf8', maxBuffer: 1 << 30 });
+  }
+
+  /** Memory that the switch has, VmRSS. */
+  residentKb(): number {
+    const pid = readFileSync(join(this.dir, 'ovs-vswitchd.pid'), 'utf8').trim();
+    const status = readFileSync(`/proc/${pid}/status`, 'utf8');
+    return Number(/^VmRSS:\s+(\d+)/m.exec(status)?.[1] ?? 0);
   }
 
   #daemon(program: string, ...args: string[]): void {
