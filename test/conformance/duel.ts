@@ -15,7 +15,7 @@ import {
 import { Daemons } from './daemons.ts';
 import { randomMetadata, randomPacket } from './packets.ts';
 import type { Random } from './random.ts';
-import { DEVICES, setup } from './setups.ts';
+import { DEVICES, hasMirror, setup } from './setups.ts';
 import { randomTables, type Tables } from './tables.ts';
 
 export interface Difference {
@@ -51,7 +51,10 @@ export class Duel {
   readonly #stock = new Daemons('stock');
   readonly #ours = new Daemons('ours');
 
+  #mirrors = false;
+
   async start(setupNumber: number): Promise<void> {
+    this.#mirrors = hasMirror(setupNumber);
     for (const side of this.#sides()) {
       await side.start();
       side.must('ovs-vsctl', '--timeout=20', ...setup(setupNumber, side.dir));
@@ -89,6 +92,10 @@ export class Duel {
       const [stock, ours] = await this.#trace(query);
       console.log(`=== ${query}\n${stock}\n--- ours\n${stock === ours ? 'same' : ours}`);
     }
+  }
+
+  #same(stock: string, ours: string): boolean {
+    return sameTrace(stock, ours, this.#mirrors);
   }
 
   #sides(): Daemons[] {
@@ -183,7 +190,7 @@ export class Duel {
     for (const query of queries) {
       const [stock, ours] = await this.#trace(query);
       this.counts.traces++;
-      if (sameTrace(stock, ours)) continue;
+      if (this.#same(stock, ours)) continue;
       if (before.length > 0 || shrunk++ >= MAX_SHRUNK)
         this.#note('trace', tables, [...before, query], stock, ours);
       else await this.#shrink(tables, query, [stock, ours]);
@@ -216,7 +223,7 @@ export class Duel {
         const fewer = [...flows.slice(0, at), ...flows.slice(at + size)];
         reload(fewer);
         const [stock, ours] = await this.#trace(query);
-        if (!sameTrace(stock, ours)) flows = fewer;
+        if (!this.#same(stock, ours)) flows = fewer;
         else at += size;
       }
     }
@@ -226,7 +233,7 @@ export class Duel {
       const id = /group_id=(\d+)/.exec(line)?.[1];
       return flows.some((flow) => flow.includes(`group:${id}`));
     });
-    const gone = sameTrace(stock, ours);
+    const gone = this.#same(stock, ours);
     if (gone) this.#note('trace, once only', tables, [query], first[0], first[1]);
     else this.#note('trace', { groups: named, flows }, [query], stock, ours);
     reload(tables.flows);

@@ -27,9 +27,22 @@ const PORT_SETTINGS: readonly (readonly string[])[] = [
     'p4 vlan_mode=trunk',
     'p5 tag=10',
   ],
+  ['p2 tag=10', 'p3 trunks=10,20'],
+  ['p2 tag=10', 'p3 vlan_mode=native-untagged tag=20', 'p4 trunks=30'],
 ];
 
+/** The mirror of br0, of some rows: settings where @NAME is the port of that name. One each, as their order
+ * differs; and one port of which what goes out is copied, as a flood's order does. */
+const MIRROR_SETTINGS: Readonly<Record<number, string>> = {
+  4: 'select_src_port=@p1,@patch0 select_dst_port=@p2 output_port=@p5 snaplen=70',
+  5: 'select_all=true select_vlan=0,10,20 output_vlan=30',
+};
+
 export const SETUPS = PORT_SETTINGS.length;
+
+export function hasMirror(number: number): boolean {
+  return number in MIRROR_SETTINGS;
+}
 
 /** Arguments of ovs-vsctl for one of the setups; `dir` takes the files of what ports send. */
 export function setup(number: number, dir: string): string[] {
@@ -53,5 +66,10 @@ export function setup(number: number, dir: string): string[] {
   command('add-port br1 patch1 -- set interface patch1 type=patch options:peer=patch0 ofport_request=1');
   device('br1', 'q2', 2);
   for (const setting of PORT_SETTINGS[number] ?? []) command(`set port ${setting}`);
+  const mirror = MIRROR_SETTINGS[number];
+  if (mirror !== undefined) {
+    for (const [, name] of mirror.matchAll(/@(\w+)/g)) command(`--id=@${name} get port ${name}`);
+    command(`--id=@mirror create mirror name=m ${mirror} -- set bridge br0 mirrors=@mirror`);
+  }
   return args.slice(1);
 }

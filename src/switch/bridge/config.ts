@@ -1,6 +1,7 @@
 import type { OpenVSwitchSchema, Replica, RowOf } from '../../ovsdb/index.ts';
 import type { ControllerConfig, TableSettings } from '../conn/types.ts';
 import { type BundleSettings, DEFAULT_BUNDLE, type VlanMode } from '../ofproto/port.ts';
+import { type MirrorConfig, readMirrors } from './mirrors.ts';
 
 /*
  * What the database asks for, read from the rows into plain values: no state, no side effects. The
@@ -47,6 +48,7 @@ export interface BridgeConfig {
   readonly controllers: readonly ControllerConfig[];
   readonly tables: ReadonlyMap<number, TableSettings>;
   readonly floodVlans: readonly number[];
+  readonly mirrors: readonly MirrorConfig[];
   readonly otherConfig: ReadonlyMap<string, string>;
 }
 
@@ -114,6 +116,7 @@ function readBridge(db: Db, row: Row<'Bridge'>): BridgeConfig {
     controllers: readControllers(db, row),
     tables: readTables(db, row),
     floodVlans: row.flood_vlans,
+    mirrors: readMirrors(db, row),
     otherConfig: row.other_config,
   };
 }

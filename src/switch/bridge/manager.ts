@@ -14,6 +14,7 @@ import { RecircIds } from '../xlate/frozen.ts';
 import type { Backer, DatapathProvider } from './backer.ts';
 import { Bridge, parseMac } from './bridge.ts';
 import { type BridgeConfig, readBridges, readZoneTimeouts } from './config.ts';
+import { applyMirrors } from './mirrors.ts';
 import { PortNumbers } from './port-numbers.ts';
 import { type StatusSource, StatusWriter } from './status.ts';
 
@@ -360,6 +361,7 @@ export class Switch implements StatusSource {
       floodVlans: config.floodVlans,
     });
     this.#markQueues(bridge, config);
+    applyMirrors(ofproto, config.mirrors, this.#log);
     const forwardBpdu = other.get('forward-bpdu') === 'true';
     if (forwardBpdu !== ofproto.forwardBpdu) {
       ofproto.forwardBpdu = forwardBpdu;

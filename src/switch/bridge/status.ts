@@ -119,6 +119,7 @@ export class StatusWriter {
       txn.update('Bridge', row._uuid, { datapath_version: '<built-in>' });
     }
     for (const live of bridge.interfaces()) this.#interface(txn, bridge, live);
+    if (this.#withStatistics) this.#mirrors(txn, bridge);
     for (const status of bridge.openflow.controllerStatus()) {
       const controller = this.#client.replica.table('Controller').get(status.uuid);
       if (controller === undefined) continue;
@@ -129,6 +130,18 @@ export class StatusWriter {
       const same = this.#withStatistics ? sameMap : sameStatus;
       if (!same(controller.status, status.status))
         txn.update('Controller', status.uuid, { status: status.status });
+    }
+  }
+
+  #mirrors(txn: Txn, bridge: Bridge): void {
+    for (const { settings, packets, bytes } of bridge.ofproto.mirrors.list()) {
+      const row = this.#client.replica.table('Mirror').get(settings.uuid);
+      const statistics = new Map([
+        ['tx_packets', packets],
+        ['tx_bytes', bytes],
+      ]);
+      if (row !== undefined && !sameMap(row.statistics, statistics))
+        txn.update('Mirror', settings.uuid, { statistics });
     }
   }
 

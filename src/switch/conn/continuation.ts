@@ -16,7 +16,7 @@ export function continuationOf(state: FrozenState, odpPort: number, version: OfV
     {
       bridge: uuidBytes(state.ofproto.uuid),
       stack: state.stack.map(stackBytes),
-      mirrors: 0,
+      mirrors: state.mirrored,
       conntracked: state.conntracked,
       actions: actionGroups(state.actions),
       actionSet: state.actionSet,
@@ -53,6 +53,7 @@ export function frozenOf(
     stack: c.stack.map(stackValue),
     conntracked: c.conntracked,
     wasMpls: false,
+    mirrored: c.mirrors,
     // Without actions the packet would start anew at table 0: one that does nothing stands for none.
     actions: actions.length > 0 ? actions : [{ type: 'unroll_xlate', table: 0, cookie: 0n }],
     actionSet: c.actionSet,

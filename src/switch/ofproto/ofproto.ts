@@ -25,6 +25,7 @@ import {
 } from './dependencies.ts';
 import type { Group } from './group.ts';
 import { type MacEntry, MacTable } from './mac-table.ts';
+import { type MirrorSettings, Mirrors } from './mirror.ts';
 import { Bundle, type OfPort } from './port.ts';
 import { FF_HIDDEN, Rule } from './rule.ts';
 
@@ -120,6 +121,7 @@ export class Ofproto {
   readonly clock: Clock;
   readonly recircIds: RecircIds;
   readonly macs: MacTable;
+  readonly mirrors = new Mirrors();
   /** What its dependency tags are made of. */
   readonly seed: number;
   readonly #log: ModuleLog;
@@ -234,6 +236,10 @@ export class Ofproto {
     this.#bundles.set(name, bundle);
     this.#onChange({ tag: portListTag(this.seed) });
     return bundle;
+  }
+
+  configureMirrors(wanted: readonly MirrorSettings[]): void {
+    if (this.mirrors.configure(wanted, this.bundles())) this.portsChanged();
   }
 
   removeBundle(bundle: Bundle): void {

@@ -130,6 +130,11 @@ export class Bundle {
   readonly name: string;
   readonly ports: OfPort[] = [];
   settings: BundleSettings = DEFAULT_BUNDLE;
+  /** Mirrors of what comes in and goes out here, a bit each; see `Mirrors`. */
+  mirrorsIn = 0;
+  mirrorsOut = 0;
+  /** Copies leave here, and nothing else may come or go. */
+  isMirrorOutput = false;
 
   constructor(name: string) {
     this.name = name;

@@ -48,6 +48,9 @@ function applyEntry(entry: CacheEntry, stats: TrafficStats): void {
     case 'learn':
       entry.apply();
       break;
+    case 'mirror':
+      entry.mirror.credit(stats.packets, stats.bytes);
+      break;
     case 'group':
       entry.group.credit(entry.bucket, stats.packets, stats.bytes);
       break;

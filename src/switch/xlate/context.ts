@@ -110,6 +110,10 @@ export class XlateContext {
   pause: ControllerAction | null = null;
   dpHash: { algorithm: number; basis: number } | null = null;
   wasMpls = false;
+  /** Mirrors that have had their copies of the packet, a bit each. */
+  mirrored = 0;
+  /** Bytes at the most of the copy that is being sent to a mirror; 0: no bound, or none is. */
+  mirrorSnaplen = 0;
   conntracked = false;
   ctNat: ActionOf<'nat'> | null = null;
 
@@ -121,10 +125,13 @@ export class XlateContext {
   outputs = 0;
   /** Runs a list of actions; set by the pipeline, so that actions need not import it. */
   readonly run: RunActions;
+  /** Copies what leaves by a bundle to its mirrors; likewise. */
+  readonly mirrorEgress: (ctx: XlateContext, bundle: Bundle) => void;
 
-  constructor(input: XlateInput, run: RunActions) {
+  constructor(input: XlateInput, pipeline: Pick<XlateContext, 'run' | 'mirrorEgress'>) {
     this.input = input;
-    this.run = run;
+    this.run = pipeline.run;
+    this.mirrorEgress = pipeline.mirrorEgress;
     this.ofproto = input.ofproto;
     this.version = input.version ?? input.ofproto.version;
     this.#arena = input.arena ?? null;

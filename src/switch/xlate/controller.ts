@@ -30,6 +30,7 @@ export function sendToController(ctx: XlateContext, target: ControllerTarget): v
     stack: [...ctx.stack],
     conntracked: ctx.conntracked,
     wasMpls: ctx.wasMpls,
+    mirrored: ctx.mirrored,
     actions: [],
     actionSet: [],
     userdata: target.userdata,

@@ -21,6 +21,7 @@ export function freezeAt(ctx: XlateContext, table: number): number {
     stack: [...ctx.stack],
     conntracked: ctx.conntracked,
     wasMpls: ctx.wasMpls,
+    mirrored: ctx.mirrored,
     actions: [...ctx.frozenActions],
     actionSet: [...ctx.actionSet],
     userdata: ctx.pause?.userdata ?? new Uint8Array(),

@@ -24,6 +24,8 @@ export interface FrozenState {
   readonly stack: readonly StackValue[];
   readonly conntracked: boolean;
   readonly wasMpls: boolean;
+  /** Mirrors that have had their copies, a bit each. */
+  readonly mirrored: number;
   readonly actions: readonly Action[];
   readonly actionSet: readonly Action[];
   /** Of a `controller` action: what is handed to the controller with the packet. */
@@ -178,6 +180,7 @@ export class RecircIds {
       state.table,
       state.conntracked,
       state.wasMpls,
+      state.mirrored,
       state.stack.map((s) => `${s.value}/${s.bits}`).join(),
       state.actions.map((a) => this.#nameOf(a)).join(),
       state.actionSet.map((a) => this.#nameOf(a)).join(),

@@ -41,6 +41,11 @@ export function normal(ctx: XlateContext): void {
   }
   const { bundle: inBundle, port: inPort } = input;
 
+  if (inBundle.isMirrorOutput) {
+    reportMirrorOutput(ctx, inBundle);
+    ctx.report('detail', 'input port is mirror output port, dropping');
+    return;
+  }
   // A VLAN ethertype without a whole tag behind it.
   if (b.isVlanType(b.ethType(flow)) && !b.hasTag(flow, 0)) {
     ctx.report('warn', 'partial VLAN tag, dropping');
@@ -84,15 +89,25 @@ export function normal(ctx: XlateContext): void {
     ctx.report('detail', 'no learned MAC for destination, flooding');
     seeInnerVid(ctx);
     for (const out of ctx.bundles()) {
+      if (out.isMirrorOutput) continue;
       if (out !== inBundle && out.floodable && out.includesVlan(vlan, tags[1].vid))
         outputNormal(ctx, out, tags);
     }
+  } else if (entry.bundle.isMirrorOutput) {
+    ctx.report('warn', 'learned port is a mirror port, dropping');
   } else if (entry.bundle !== inBundle) {
     ctx.report('detail', 'forwarding to learned port');
     outputNormal(ctx, entry.bundle, tags);
   } else {
     ctx.report('detail', 'learned port is input port, dropping');
   }
+}
+
+/** Nothing is to come in where copies go out. */
+export function reportMirrorOutput(ctx: XlateContext, bundle: Bundle): void {
+  ctx.reportError(
+    `dropping packet received on port ${bundle.name}, which is reserved exclusively for mirroring`,
+  );
 }
 
 /** Which ports a flooded packet goes to depends on its inner VLAN too. */
@@ -109,7 +124,7 @@ export function inputBundle(ctx: XlateContext, ofPort: number): InputBundle | nu
   return null;
 }
 
-function extractTags(flow: Flow): Tag[] {
+export function extractTags(flow: Flow): Tag[] {
   const tags: Tag[] = [];
   let present = true;
   for (let i = 0; i < N_VLANS; i++) {
@@ -122,7 +137,7 @@ function extractTags(flow: Flow): Tag[] {
   return tags;
 }
 
-function vidIsValid(ctx: XlateContext, vid: number, bundle: Bundle): boolean {
+export function vidIsValid(ctx: XlateContext, vid: number, bundle: Bundle): boolean {
   if (bundle === CONTROLLER_BUNDLE) return true;
   const { settings } = bundle;
   switch (settings.vlanMode) {
@@ -150,7 +165,7 @@ function vidIsValid(ctx: XlateContext, vid: number, bundle: Bundle): boolean {
   }
 }
 
-function translateInput(bundle: Bundle, received: readonly Tag[]): Tag[] {
+export function translateInput(bundle: Bundle, received: readonly Tag[]): Tag[] {
   const { vlanMode, vlan, qinqEthertype } = bundle.settings;
   const [outer, inner] = received;
   switch (vlanMode) {
@@ -185,7 +200,7 @@ function translateOutput(bundle: Bundle, tags: readonly Tag[]): Tag[] {
 const noTag = (): Tag => ({ tpid: 0, vid: 0, pcp: 0, from: null });
 
 /** Sends the packet out of a bundle with the tags that its mode asks for. */
-function outputNormal(ctx: XlateContext, bundle: Bundle, tags: readonly Tag[]): void {
+export function outputNormal(ctx: XlateContext, bundle: Bundle, tags: readonly Tag[]): void {
   const { settings } = bundle;
   if (settings.vlanMode === 'dot1q-tunnel' && settings.cvlans !== null) ctx.wc[W_VLAN + 1] |= 0xffff;
   const out = translateOutput(bundle, tags);

@@ -49,6 +49,10 @@ export function outputToPort(ctx: XlateContext, ofPort: number, last: boolean, t
     return;
   }
   if (port.peer !== null) {
+    if (ctx.mirrorSnaplen !== 0) {
+      ctx.report('warn', 'Mirror truncate to ODPP_NONE, skipping output');
+      return;
+    }
     if (truncate) ctx.reportError('Cannot truncate output to patch port');
     patchOutput(ctx, port, port.peer, last);
     return;
@@ -61,8 +65,12 @@ export function outputToPort(ctx: XlateContext, ofPort: number, last: boolean, t
   if (port.dscpByPriority.size > 0) markDscp(ctx, port);
   if (port.tunnel === null || tunnelOutput(ctx, port, port.tunnel)) {
     ctx.commit();
+    const { mirrorSnaplen } = ctx;
+    if (mirrorSnaplen > 0 && mirrorSnaplen < 0xffff)
+      ctx.actions.push({ type: 'trunc', maxLen: mirrorSnaplen });
     ctx.actions.push({ type: 'output', port: port.dpPort });
     ctx.outputs++;
+    if (port.bundle !== null) ctx.mirrorEgress(ctx, port.bundle);
   }
   ctx.flow.set(vlans, W_VLAN);
   ctx.flow[W_NW] = nw;
@@ -111,6 +119,7 @@ function patchOutput(ctx: XlateContext, from: OfPort, to: OfPort, last: boolean)
     stackBytes: ctx.stackBytes,
     actionSet: ctx.actionSet,
     ofproto: ctx.ofproto,
+    mirrored: ctx.mirrored,
   };
 
   ctx.flow = ctx.copy(oldFlow);
@@ -126,6 +135,8 @@ function patchOutput(ctx: XlateContext, from: OfPort, to: OfPort, last: boolean)
   ctx.stackBytes = 0;
   ctx.actionSet = [];
   ctx.ofproto = to.ofproto;
+  // Each bridge has mirrors of its own.
+  if (to.ofproto !== saved.ofproto) ctx.mirrored = 0;
   ctx.version = to.ofproto.version;
 
   ctx.enterBridge();
@@ -147,6 +158,7 @@ function patchOutput(ctx: XlateContext, from: OfPort, to: OfPort, last: boolean)
   ctx.flow = oldFlow;
   ctx.wc.set(oldTunnelWc, W_TUN_ID);
   ctx.wc.set(oldMetadataWc, W_TUN_METADATA_PRESENT);
+  if (ctx.ofproto !== saved.ofproto) ctx.mirrored = saved.mirrored;
   ctx.ofproto = saved.ofproto;
   ctx.actionSet = saved.actionSet;
   ctx.stack = saved.stack;

@@ -7,6 +7,8 @@ import { finishWildcards, startWildcards, XlateContext } from './context.ts';
 import { describeRule } from './describe.ts';
 import { finishFreezing } from './freeze.ts';
 import { restoreMetadata } from './frozen.ts';
+import { mirrorEgress, mirrorIngress } from './mirror.ts';
+import { reportMirrorOutput } from './normal.ts';
 import { mayReceive } from './output.ts';
 import { runActions } from './run-actions.ts';
 import { takenByMonitor } from './special.ts';
@@ -21,7 +23,7 @@ import { MAX_OUTPUTS, type XlateInput, type XlateOutput } from './types.ts';
  * a megaflow. On an error the packet is dropped.
  */
 export function translate(input: XlateInput): XlateOutput {
-  const ctx = new XlateContext(input, runActions);
+  const ctx = new XlateContext(input, { run: runActions, mirrorEgress });
   startWildcards(ctx);
   ctx.enterBridge();
   const node = ctx.report('bridge', () => `bridge("${ctx.ofproto.name}")`);
@@ -60,6 +62,7 @@ function run(ctx: XlateContext): void {
       ctx.table = state.table;
       ctx.report('thaw', `Resuming from table ${state.table}`);
       ctx.conntracked = state.conntracked;
+      ctx.mirrored = state.mirrored;
       if (!state.conntracked) ctx.clearConntrack();
       restoreMetadata(state.metadata, flow);
       ctx.stack = [...state.stack];
@@ -125,6 +128,14 @@ const OPTIONS_ERROR_TEXT = {
 
 function runRoot(ctx: XlateContext, accepted: boolean, actions: Parameters<typeof runActions>[1]): void {
   if (!receiveEcn(ctx) || !accepted) return;
+  if (ctx.input.frozen === undefined) {
+    const bundle = ctx.port(ctx.inPort)?.bundle;
+    if (bundle?.isMirrorOutput) {
+      reportMirrorOutput(ctx, bundle);
+      return;
+    }
+    mirrorIngress(ctx);
+  }
   if (ctx.rule !== null && ctx.input.actions === undefined) ctx.ruleCookie = ctx.rule.cookie;
   runActions(ctx, actions, true, false);
   if (ctx.error !== 'ok') return;

@@ -4,6 +4,7 @@ import type { Flow } from '../../flow/layout.ts';
 import type { Action, ActionOf } from '../../openflow/actions/types.ts';
 import type { Dependencies } from '../ofproto/dependencies.ts';
 import type { Group } from '../ofproto/group.ts';
+import type { Mirror } from '../ofproto/mirror.ts';
 import type { Ofproto } from '../ofproto/ofproto.ts';
 import type { Bundle, OfPort } from '../ofproto/port.ts';
 import type { Rule } from '../ofproto/rule.ts';
@@ -57,6 +58,7 @@ export type CacheEntry =
       readonly hard: number;
     }
   | { readonly type: 'learn'; readonly apply: () => void }
+  | { readonly type: 'mirror'; readonly mirror: Mirror }
   | { readonly type: 'group'; readonly group: Group; readonly bucket: number | null };
 
 /** A packet that goes through conntrack and comes back with its verdict. */
