@@ -406,6 +406,12 @@ export class OpenFlowSwitch implements OpenFlowSide {
     return false;
   }
 
+  groupMade(group: Group): void {
+    if (group.type !== 'select') return;
+    const log = this.options.log.module('ofproto_dpif');
+    for (const line of group.describeSelection()) log.dbg(() => line);
+  }
+
   group(id: number): Group | undefined {
     return this.groups.get(id);
   }

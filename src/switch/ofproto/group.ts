@@ -1,6 +1,7 @@
 import { maskField } from '../../flow/field-access.ts';
 import { newFlow } from '../../flow/layout.ts';
 import type { Bucket as BucketSpec, GroupSelection, GroupType } from '../../openflow/messages/group.ts';
+import { describeSlots, hashSlots } from './hash-slots.ts';
 
 export type { GroupType };
 
@@ -25,6 +26,8 @@ export class Group {
   readonly type: GroupType;
   readonly buckets: readonly Bucket[];
   readonly selection: SelectionMethod;
+  /** Of a select group that the datapath's hash chooses for: buckets by hash; null: there are none. */
+  readonly slots: Uint16Array | null;
   /** The selection as the controller gave it. */
   readonly given: GroupSelection;
   /** Clock.now() ms. */
@@ -47,8 +50,34 @@ export class Group {
     this.buckets = spec.buckets.map((bucket) => ({ ...bucket, packets: 0, bytes: 0 }));
     this.given = spec.selection;
     this.selection = selectionMethod(spec.selection);
+    const hashed = spec.type === 'select' && this.selection.method !== 'hash';
+    this.slots = hashed ? hashSlots(this.buckets.map(({ weight }) => weight)) : null;
     this.created = spec.replaces?.created ?? spec.now;
     this.modified = spec.now;
+  }
+
+  /** How a select group chooses, for the debug log, in the words of Open vSwitch. */
+  describeSelection(): string[] {
+    const { method, param, fields } = this.selection;
+    const lines = [`Constructing select group ${this.id}`];
+    if (method === 'hash') {
+      lines.push('Selection method specified: hash.');
+      if (fields === null) lines.push('No hash fields. Falling back to default hash method.');
+      return lines;
+    }
+    lines.push(
+      method === ''
+        ? 'No selection method specified. Trying dp_hash.'
+        : `Selection method specified: ${method}.`,
+      ...describeSlots(this.buckets, this.slots),
+    );
+    const algorithm = method === '' ? 1 : Number(param >> 32n);
+    lines.push(
+      this.slots === null
+        ? 'Falling back to default hash method.'
+        : `Use dp_hash with ${this.slots.length} hash values using algorithm ${algorithm}.`,
+    );
+    return lines;
   }
 
   /** Counts traffic; `bucket` null: all buckets have it. */

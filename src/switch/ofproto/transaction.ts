@@ -4,6 +4,7 @@ import { OFPRR_GROUP_DELETE } from '../../openflow/constants.ts';
 import { OfError } from '../../openflow/errors.ts';
 import type { FlowModFields } from '../../openflow/messages/flow-mod.ts';
 import type { FlowStore, FlowTransaction, Requester } from './flow-store.ts';
+import type { Group } from './group.ts';
 import type { GroupChange, GroupModFields, GroupTable } from './group-table.ts';
 import type { MeterTable } from './meter-table.ts';
 
@@ -12,6 +13,8 @@ export interface Tables {
   readonly flows: FlowStore;
   readonly groups: GroupTable;
   readonly meters: MeterTable;
+  /** Hears of each group that came or was changed. */
+  groupMade?(group: Group): void;
 }
 
 const NO_METER = 0xffffffff;
@@ -61,6 +64,7 @@ export class TablesTransaction {
     this.#flows.commit();
     const { ofproto } = this.#tables.flows;
     for (const { deleted, added, replaced } of this.#changes) {
+      if (added !== null) this.#tables.groupMade?.(added);
       for (const group of [...deleted, added, replaced]) if (group !== null) ofproto.groupChanged(group.id);
     }
   }

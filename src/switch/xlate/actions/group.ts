@@ -113,7 +113,7 @@ function isAlive(ctx: XlateContext, bucket: Bucket, depth: number): boolean {
 const HASH_L4 = 0;
 const HASH_SYM_L4 = 1;
 
-/** Slots that hashes are folded to: as many megaflows as this may come from one group, no more. */
+/** What hashes are folded to where a group has no slots: as many megaflows as this may come from one group, no more. */
 const HASH_MASK = 0xff;
 
 function select(ctx: XlateContext, group: Group, last: boolean): void {
@@ -142,8 +142,23 @@ function select(ctx: XlateContext, group: Group, last: boolean): void {
     ctx.report('detail', 'no live bucket');
     return;
   }
+  const { slots } = group;
+  if (slots !== null) {
+    ctx.wc[W_DP_HASH] |= slots.length - 1;
+    runChosen(ctx, group, liveSlot(ctx, group, slots, hash), last);
+    return;
+  }
   ctx.wc[W_DP_HASH] |= HASH_MASK;
   runChosen(ctx, group, bestBucket(ctx, group, hash & HASH_MASK), last);
+}
+
+/** The bucket of a hash's slot or, where that is not live, of the next slot whose is. */
+function liveSlot(ctx: XlateContext, group: Group, slots: Uint16Array, hash: number): number {
+  for (let n = 0; n < slots.length; n++) {
+    const index = slots[(hash + n) & (slots.length - 1)];
+    if (isAlive(ctx, group.buckets[index], 0)) return index;
+  }
+  return -1;
 }
 
 /**
