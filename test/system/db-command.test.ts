@@ -140,7 +140,13 @@ withServer('a server behind TLS is reached by the files of a client', true, asyn
   const child = host.network.start(
     host.ns,
     'ovsdb-server',
-    [...files(server), '--remote=pssl:6641:127.0.0.1', '--unixctl=none', second],
+    [
+      ...files(server),
+      `--peer-ca-cert=${authority.cert}`,
+      '--remote=pssl:6641:127.0.0.1',
+      '--unixctl=none',
+      second,
+    ],
     host.env,
   );
   await until(
@@ -150,6 +156,11 @@ withServer('a server behind TLS is reached by the files of a client', true, asyn
   const without = await weft(host, 'list', '--db=ssl:127.0.0.1:6641');
   assert.equal(without.status, EXIT_FAILED);
   assert.match(without.stderr, /TLS needs a certificate/);
+  // The server shows its authority along with its certificate, and is believed the first time.
+  const learned = host.path('learned.pem');
+  const trusting = ['-p', client.key, '-c', client.cert, `--bootstrap-ca-cert=${learned}`];
+  for (let n = 0; n < 2; n++)
+    assert.match(await weftMust(host, 'list', '--db=ssl:127.0.0.1:6641', ...trusting), /^Open_vSwitch +0$/m);
   child.kill('SIGKILL');
 });
 

@@ -6,6 +6,8 @@ import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { makeCertificate, opensslMissing } from '../tls/testing/certificates.ts';
 
 const weft = join(import.meta.dirname, '../../../bin/weft');
 const OPTIONS = ['--enable-dummy', '--disable-system'];
@@ -78,4 +80,42 @@ test('a directory that cannot be made is an error that says which', () => {
   const done = spawnSync(weft, ['switch', '--dir', '/dev/null/x'], { encoding: 'utf8' });
   assert.equal(done.status, 1);
   assert.match(done.stderr, /--dir \/dev\/null\/x: cannot be made: Not a directory/);
+});
+
+test('the database is served over TLS by the files that its SSL table names', {
+  skip:
+    opensslMissing() || (spawnSync('ovs-vsctl', ['--version']).status !== 0 && 'ovs-vsctl is not installed'),
+}, async () => {
+  const root = mkdtempSync(join(tmpdir(), 'weft-switch-'));
+  const dir = join(root, 'made');
+  const authority = makeCertificate(root, 'authority');
+  const [own, admin] = ['own', 'admin'].map((name) => makeCertificate(root, name, authority));
+  const { child } = await start(dir);
+  try {
+    const vsctl = (...args: string[]) =>
+      spawnSync('ovs-vsctl', ['--timeout=10', `--db=unix:${join(dir, 'db.sock')}`, ...args], {
+        encoding: 'utf8',
+      });
+    vsctl('--no-wait', 'set-ssl', own.key, own.cert, authority.cert, '--', 'set-manager', 'pssl:0:127.0.0.1');
+    let port = '';
+    for (let n = 0; port === '' && n < 200; n++) {
+      port = /bound_port="?([0-9]+)/.exec(vsctl('--no-headings', 'list', 'Manager').stdout)?.[1] ?? '';
+      await sleep(50);
+    }
+    const { status, stdout, stderr } = spawnSync(
+      'ovsdb-client',
+      [
+        ...['--timeout=10', `--private-key=${admin.key}`, `--certificate=${admin.cert}`],
+        ...[`--ca-cert=${authority.cert}`, 'list-dbs', `ssl:127.0.0.1:${port}`],
+      ],
+      { encoding: 'utf8' },
+    );
+    assert.equal(status, 0, stderr);
+    assert.match(stdout, /^Open_vSwitch$/m);
+  } finally {
+    const ended = once(child, 'close');
+    child.kill('SIGTERM');
+    await ended;
+    rmSync(root, { recursive: true, force: true });
+  }
 });

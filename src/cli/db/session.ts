@@ -31,6 +31,16 @@ function refusal(error: Json): string {
   return `${String(member(error, 'error'))}${details === undefined ? '' : `: ${String(details)}`}`;
 }
 
+/** The connection that taught us an authority is not worth anything: the next one is. */
+async function connect(connector: Connector): Promise<RpcChannel> {
+  try {
+    return await connector.connect();
+  } catch (error) {
+    if (!(error instanceof WeftError) || error.code !== 'authority-adopted') throw error;
+    return connector.connect();
+  }
+}
+
 export class Session {
   readonly name: string;
   readonly #options: SessionOptions;
@@ -63,7 +73,7 @@ export class Session {
       timer = clock.after(patience, () => reject(new Error('no connection in time')));
     });
     try {
-      return new Session(options, await Promise.race([connector.connect(), late]));
+      return new Session(options, await Promise.race([connect(connector), late]));
     } catch (cause) {
       const why = cause instanceof Error ? cause.message : String(cause);
       throw new WeftError('no-database-server', `${connector.name}: ${why}`, {
