@@ -155,6 +155,45 @@ test('a reader that does not read is cut off, and costs no more than its bound',
   socket.destroy();
 });
 
+test('a reader is told to list again where the changes are more than it could be handed', async () => {
+  const { base, create, model } = await listening({ waiting: 20_000 });
+  const operator = { role: 'operator' } as const;
+  const many = (): Promise<unknown> =>
+    model.write(
+      Array.from({ length: 100 }, (_, i) => ({
+        op: 'create' as const,
+        kind: 'tenant' as const,
+        spec: { name: `${model.revision}-${i}`, description: 'x'.repeat(200) },
+      })),
+      operator,
+    );
+  await create('tenant', { name: 'red' });
+  const watched = await watch(base, '?since=1');
+  assert.equal((await watched.next())!.event, 'ready');
+  await many();
+  assert.deepEqual(await watched.next(), { id: 2, event: 'reset', data: { revision: 2 } });
+  await create('tenant', { name: 'blue' });
+  assert.deepEqual([(await watched.next())!.id, model.revision], [3, 3]);
+  watched.end();
+  const behind = await watch(base, '?since=1');
+  assert.deepEqual(await behind.next(), { id: 3, event: 'reset', data: { revision: 3 } });
+  await create('tenant', { name: 'green' });
+  assert.equal((await behind.next())!.id, 4);
+  behind.end();
+});
+
+test('no tenant takes all watches', async () => {
+  const api = await listening({ watches: 20, ofTenant: 2 });
+  const red = await makeTenant(api, 'red');
+  const blue = await makeTenant(api, 'blue');
+  const open = [await watch(api.base, '', red.token), await watch(api.base, '', red.token)];
+  const reply = await fetch(`${api.base}/v1/watch`, { headers: { authorization: `Bearer ${red.token}` } });
+  assert.equal(reply.status, 429);
+  assert.match(((await reply.json()) as { detail: string }).detail, /^2 watches of this tenant are open$/);
+  open.push(await watch(api.base, '', blue.token), await watch(api.base));
+  for (const one of open) one.end();
+});
+
 test('watches are bounded in number', async () => {
   const { base, server } = await listening({ watches: 20 });
   const watches: Awaited<ReturnType<typeof watch>>[] = [];
