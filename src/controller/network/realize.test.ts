@@ -52,7 +52,13 @@ test('a port tells, step by step, what it is waiting for', async () => {
   const { spec } = object(port);
   world.model.update('logical-port', port, { ...spec, addresses: [{ mac: '02:00:00:00:00:02' }] } as never);
   await settled();
-  assert.equal(of(), 'the switch of host-a refused it: no room for 3 flows (flow-table-full)');
+  // What the switch said may be about another tenant's flows: the operator is told, and nobody else.
+  assert.equal(of(), 'the switch of host-a refused it (flow-table-full)');
+  const refused = realization.revision(world.model.revision).hosts;
+  assert.deepEqual(
+    refused.map(({ reason }) => reason),
+    ['the switch of host-a refused it: no room for 3 flows (flow-table-full)'],
+  );
 
   a.disconnect();
   await settled();

@@ -35,7 +35,8 @@ export class NetworkRealization implements RealizationSource {
     if (fault !== undefined && object.revision >= fault.revision)
       return {
         realized: false,
-        reason: `the rules could not take revision ${fault.revision} over: ${fault.error.message}`,
+        // Not in the rules' words, which may name objects of others; the log has them.
+        reason: `the rules could not take revision ${fault.revision} over (${fault.error.code})`,
         hosts: [],
       };
     if (object.revision > revisions.latest)
@@ -54,7 +55,7 @@ export class NetworkRealization implements RealizationSource {
         : [...publication.usersOf(datapath)].sort().map((node) => {
             // A host that only now needs it, or must learn where the port is, has it when it has that.
             const since = Math.max(state, placed, publication.neededSince(node, datapath));
-            return this.#host(node, since, object.revision);
+            return this.#host(node, since, object.revision, false);
           });
     const missing = reasonOf(hosts);
     const reason =
@@ -183,14 +184,16 @@ export class NetworkRealization implements RealizationSource {
     return undefined;
   }
 
-  #host(node: string, state: number, revision: number): HostRealization {
+  /** @param words whether to quote the switch: what it refused may be another tenant's, so only to the operator */
+  #host(node: string, state: number, revision: number, words = true): HostRealization {
     const delivery = this.#network.delivery(node);
     if (delivery?.has(state) === true) return { node, state: 'applied' };
     if (delivery?.session === undefined)
       return { node, state: 'disconnected', reason: `the agent of ${node} is not connected` };
     if (delivery.failure !== undefined && delivery.failure.from <= state) {
       const { code, message } = delivery.failure;
-      return { node, state: 'failed', reason: `the switch of ${node} refused it: ${message} (${code})` };
+      const why = words ? `: ${message} (${code})` : ` (${code})`;
+      return { node, state: 'failed', reason: `the switch of ${node} refused it${why}` };
     }
     return { node, state: 'pending', reason: `${node} has not confirmed revision ${revision} yet` };
   }
