@@ -361,8 +361,9 @@ export class Agent {
     this.#compareAll = false;
     try {
       this.#link.flushZones(desired.freshZones);
-      desired.zonesFlushed();
       await this.#link.apply(desired, keys);
+      // Only now it is certain that the switch has got so far.
+      desired.zonesFlushed();
     } catch (error) {
       flows.giveBack(keys);
       throw error;
