@@ -30,7 +30,7 @@ export function translateSetField(ctx: XlateContext, action: ActionOf<'set_field
   return 'next';
 }
 
-/** move:SRC->DST. */
+/** move:SRC->DST. Where the packet lacks one of the fields, nothing moves. */
 export function translateRegMove(ctx: XlateContext, action: ActionOf<'reg_move'>): Outcome {
   const { src, dst } = action;
   if (prerequisitesMet(dst.field, ctx.flow, ctx.wc) && prerequisitesMet(src.field, ctx.flow, ctx.wc)) {
@@ -38,8 +38,9 @@ export function translateRegMove(ctx: XlateContext, action: ActionOf<'reg_move'>
     maskSubfield(ctx.wc, dst);
     seeWritten(ctx, dst.field);
     writeSubfield(ctx.flow, dst, readSubfield(ctx.flow, src));
-    reportSubfield(ctx, dst);
   }
+  // As Open vSwitch does, also of a field that the packet doesn't have.
+  reportSubfield(ctx, dst);
   return 'next';
 }
 
