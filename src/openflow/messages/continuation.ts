@@ -1,4 +1,4 @@
-import { readActions, writeActions } from '../action-lists.ts';
+import { readActions, readInstructions, writeActions, writeInstructions } from '../action-lists.ts';
 import type { Action } from '../actions/types.ts';
 import { Reader, Writer } from '../bytes.ts';
 import type { CodecOptions } from '../message.ts';
@@ -10,7 +10,7 @@ import {
   unknownProperty,
   writeProperty,
 } from '../properties.ts';
-import type { OfVersion } from '../version.ts';
+import { OF15, type OfVersion } from '../version.ts';
 
 /** What a switch must know to go on with a paused packet. Private to the switch that sent it. */
 export interface Continuation {
@@ -44,6 +44,8 @@ const COOKIE = 0x8005;
 const ACTIONS = 0x8006;
 const ACTION_SET = 0x8007;
 const ODP_PORT = 0x8008;
+/** One instruction, in the words of OpenFlow 1.5. Not Open vSwitch's: its continuations have actions only. */
+const INSTRUCTION = 0x8009;
 const UUID_LENGTH = 16;
 
 /**
@@ -67,15 +69,47 @@ export function encodeContinuation(state: Continuation, version: OfVersion): Uin
       cookie = group.cookie;
       writeProperty(w, COOKIE, () => w.u64(group.cookie), true);
     }
-    if (group.actions.length > 0) {
-      writeProperty(w, ACTIONS, () => writeActions(w, group.actions, version), true);
-    }
+    writeRemaining(w, group.actions, version);
   }
   if (state.actionSet.length > 0) {
     writeProperty(w, ACTION_SET, () => writeActions(w, state.actionSet, version), true);
   }
   if (state.odpPort !== 0) writeProperty(w, ODP_PORT, () => w.u32(state.odpPort));
   return w.slice();
+}
+
+/**
+ * What remains of one flow, in its order. An instruction among a list of actions would be read as another action, or not at
+ * all, so that each stands by itself; whether a meter is one depends on the version, so that it counts as one.
+ */
+function writeRemaining(w: Writer, actions: readonly Action[], version: OfVersion): void {
+  let run: Action[] = [];
+  const endRun = () => {
+    if (run.length > 0) writeProperty(w, ACTIONS, () => writeActions(w, run, version), true);
+    run = [];
+  };
+  for (const action of actions) {
+    if (!isInstruction(action)) {
+      run.push(action);
+      continue;
+    }
+    endRun();
+    writeProperty(w, INSTRUCTION, () => writeInstructions(w, [action], OF15), true);
+  }
+  endRun();
+}
+
+function isInstruction({ type }: Action): boolean {
+  switch (type) {
+    case 'goto_table':
+    case 'write_metadata':
+    case 'write_actions':
+    case 'clear_actions':
+    case 'meter':
+      return true;
+    default:
+      return false;
+  }
 }
 
 /** Reads what {@link encodeContinuation} wrote. Throws OfError for anything else. */
@@ -118,6 +152,11 @@ export function decodeContinuation(
       case ACTIONS: {
         const r = nestedPayload(property);
         groups.push({ table, cookie, actions: readActions(r, r.left, context) });
+        break;
+      }
+      case INSTRUCTION: {
+        const r = nestedPayload(property);
+        groups.push({ table, cookie, actions: readInstructions(r, r.left, { version: OF15, options }) });
         break;
       }
       case ACTION_SET: {

@@ -43,6 +43,34 @@ for (const version of [4, 5, 6] as OfVersion[]) {
   });
 }
 
+for (const version of [1, 4, 5, 6] as OfVersion[]) {
+  test(`OpenFlow version ${version}: instructions after a pause are carried out when the packet goes on`, () => {
+    const world = new OpenFlowWorld();
+    const sent = [1, 2, 3, 4].map((n) => world.sniff(world.addPort(n)));
+    const adder = world.client(5);
+    adder.addFlow('in_port=1,actions=write_actions(output:4),goto_table:1');
+    adder.addFlow(
+      'table=1,actions=controller(pause),clear_actions,write_actions(output:3),write_metadata:5,goto_table:2',
+    );
+    adder.addFlow('table=2,metadata=5,actions=controller(pause),output:2');
+    const client = world.client(version);
+    client.send<'set_config'>({
+      kind: 'set_config',
+      config: { frag: 'normal', invalidTtlToController: null, missSendLen: 128 },
+    });
+    client.send<'set_packet_in_format'>({ kind: 'set_packet_in_format', format: 'nxt_packet_in2' });
+    client.take();
+    world.datapath.dummyPort('p1').receive(PACKET);
+    for (let pauses = 0; pauses < 2; pauses++) {
+      const packetIn = client.one('packet_in');
+      client.send<'resume'>({ ...packetIn, variant: undefined, kind: 'resume' });
+    }
+    assert.deepEqual(client.errors(), []);
+    assert.deepEqual(sent, [[], [PACKET], [PACKET], []]);
+    world.close();
+  });
+}
+
 test('a packet of another bridge, or bytes that nobody gave, are refused', () => {
   const world = new OpenFlowWorld();
   for (const n of [1, 2, 3]) world.addPort(n);
