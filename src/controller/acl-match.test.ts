@@ -4,6 +4,7 @@ import fc from 'fast-check';
 import type { AclMatch } from '../api-schema/network.ts';
 import { parseFlow } from '../openflow/index.ts';
 import { AclMatchError, compileAclMatch, MAX_ACL_MATCHES, rangeMasks } from './acl-match.ts';
+import { contains, parseNetwork } from './model/addresses.ts';
 
 const GOOD: readonly [AclMatch, readonly string[]][] = [
   [{}, ['']],
@@ -96,4 +97,39 @@ test('a range is the blocks that cover it exactly, and few', () => {
       }
     }),
   );
+});
+
+test('networks within others are left out, whatever their order', () => {
+  const seed = Number(process.env.SEED ?? Date.now());
+  let x = seed >>> 0;
+  const random = (n: number): number => {
+    x = (Math.imul(x, 1664525) + 1013904223) >>> 0;
+    return Math.floor((x / 2 ** 32) * n);
+  };
+  for (let round = 0; round < 200; round++) {
+    const list = Array.from({ length: 1 + random(12) }, () => {
+      const length = 24 + random(9);
+      const mask = (0xff00 >> (length - 24)) & 0xff;
+      const text = random(4) === 0 ? `fd00::${(random(256) & mask).toString(16)}00/${length + 88}` : '';
+      return text === '' ? `10.0.0.${random(256) & mask}/${length}` : text;
+    });
+    const networks = list.map((text) => parseNetwork(text)!);
+    const outer = networks.filter(
+      (network, i) =>
+        !networks.some(
+          (other, j) =>
+            contains(other, network.base) &&
+            (other.length < network.length || (other.length === network.length && j < i)),
+        ),
+    );
+    const found = compileAclMatch({ source: list }).map((text) => /_src=(.*)$/.exec(text)![1]);
+    const expected = outer.map(({ base, length }) =>
+      length === base.bytes.length * 8 ? base.text : `${base.text}/${length}`,
+    );
+    assert.deepEqual(
+      found.toSorted(),
+      expected.toSorted(),
+      `seed ${seed}, round ${round}: ${list.join(' ')}`,
+    );
+  }
 });

@@ -49,6 +49,24 @@ function listOf<T>(value: T | readonly T[] | undefined): readonly T[] {
   return Array.isArray(value) ? value : [value as T];
 }
 
+/** Networks that lie in no other, the widest first. Lists are long, so that none is held against each. */
+function withoutInner(networks: readonly Network[]): Network[] {
+  const kept: Network[] = [];
+  // In the order of addresses what is inside comes behind what it is inside of, and before anything beyond that.
+  const inOrder = networks.toSorted(
+    (a, b) => Buffer.compare(a.base.bytes, b.base.bytes) || a.length - b.length,
+  );
+  const last = new Map<Family, Network>();
+  for (const network of inOrder) {
+    const wider = last.get(network.base.family);
+    if (wider !== undefined && contains(wider, network.base)) continue;
+    last.set(network.base.family, network);
+    kept.push(network);
+  }
+  const places = new Map(networks.map((network, i) => [network, i]));
+  return kept.sort((a, b) => a.length - b.length || places.get(a)! - places.get(b)!);
+}
+
 /** The networks of a member by family, without those that lie within others. */
 function networksOf(member: 'source' | 'destination', match: AclMatch): Record<Family, Network[]> {
   const byFamily: Record<Family, Network[]> = { 4: [], 6: [] };
@@ -65,11 +83,7 @@ function networksOf(member: 'source' | 'destination', match: AclMatch): Record<F
     }
     return network;
   });
-  all.sort((a, b) => a.length - b.length);
-  for (const network of all) {
-    const known = byFamily[network.base.family];
-    if (!known.some((wider) => contains(wider, network.base))) known.push(network);
-  }
+  for (const network of withoutInner(all)) byFamily[network.base.family].push(network);
   return byFamily;
 }
 

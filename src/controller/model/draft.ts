@@ -14,6 +14,7 @@ import { type Principal, sees } from './principal.ts';
 import { ModelError, type ModelErrorCode, type Problem, show } from './problem.ts';
 import type { SchemaChecker } from './schema-check.ts';
 import { references, type State } from './state.ts';
+import { weightOf } from './weight.ts';
 
 /** An object as a transaction would have it; `tenant` is known when all operations are read. */
 interface Pending {
@@ -30,6 +31,8 @@ export interface DraftOptions {
   readonly newId: () => string;
   /** What is wrong with a spec beyond its schema and its own members: see ModelOptions. */
   readonly refuse: (kind: KindName, spec: SpecOf<KindName>) => readonly Problem[];
+  /** What all that is written may weigh: see `weightOf`. */
+  readonly maxWeight: number;
 }
 
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
@@ -50,6 +53,7 @@ export class Draft {
   /** By id; null: deleted. */
   readonly #pending = new Map<string, Pending | null>();
   readonly #cascades: string[] = [];
+  #weight = 0;
   /** The ids that the operations were about, in their order. */
   readonly targets: string[] = [];
 
@@ -161,7 +165,7 @@ export class Draft {
   }
 
   #put(kind: KindName, id: string, sent: unknown, operation: number): void {
-    const { schemas, refuse } = this.#options;
+    const { schemas, refuse, maxWeight } = this.#options;
     const { schema, owner } = KINDS[kind];
     let spec = sent;
     if (
@@ -176,6 +180,12 @@ export class Draft {
     if (misfits.length > 0) throw new ModelError('bad-object', misfits);
     const read = canonical(kind, schemas.withDefaults(schema, spec) as SpecOf<KindName>);
     if (read.problems.length > 0) throw new ModelError('bad-object', read.problems);
+    // Before anybody works out what it comes to.
+    this.#weight += weightOf({ kind, spec: read.spec });
+    if (this.#weight > maxWeight) {
+      const message = `the ACLs of a transaction come to at most ${maxWeight} matches, and these to more`;
+      throw problem('too-many-operations', '', undefined, message, 'send several transactions');
+    }
     const refused = refuse(kind, read.spec);
     if (refused.length > 0) throw new ModelError('bad-object', refused);
     this.#pending.set(id, { kind, id, spec: read.spec, operation });

@@ -284,6 +284,34 @@ test('limits hold for each tenant and each transaction', async () => {
   await refused(write(model, OPERATOR, ...many), 'too-many-operations', /at most 5 operations/);
 });
 
+test('ACLs count by what they come to, for a tenant and for a transaction', async () => {
+  const { model, create } = await makeModel({ limits: { objects: 5, operations: 3 } });
+  const tenant = await create('tenant', { name: 'red' });
+  const on = await create('logical-switch', { name: 'a', tenant });
+  const acl = (sources: number, more: object = {}): object => ({
+    switch: on,
+    direction: 'to-port',
+    priority: 1,
+    action: 'drop',
+    match: { protocol: 'tcp', source: Array.from({ length: sources }, (_, i) => `10.0.0.${i + 1}`), ...more },
+  });
+  // Four for each of three operations.
+  await refused(create('acl', acl(13)), 'too-many-operations', /at most 12 matches/);
+  const ports = { destinationPorts: '1-6' };
+  await refused(create('acl', acl(4, ports)), 'too-many-operations', /at most 12 matches/);
+  const big = await create('acl', acl(3, ports));
+  // Four for each of five objects.
+  await refused(create('acl', acl(9)), 'too-many-objects', /at most 20 matches, and this would make it 21/);
+  const small = await create('acl', acl(8));
+  const replace = (id: string, sources: number): Promise<unknown> =>
+    model.write([{ op: 'replace', kind: 'acl', id, spec: acl(sources) }], OPERATOR);
+  await refused(replace(small, 9), 'too-many-objects', /would make it 21/);
+  await replace(big, 11);
+  await replace(small, 9);
+  await model.write([{ op: 'delete', kind: 'acl', id: big }], OPERATOR);
+  await create('acl', acl(11));
+});
+
 test('a full disk refuses the write, and the model is as it was', async () => {
   const { model, file, create, tenant } = await network();
   const revision = model.revision;

@@ -20,6 +20,7 @@ import { type Principal, sees } from './principal.ts';
 import { ModelError, type Problem } from './problem.ts';
 import { isKind, SchemaChecker } from './schema-check.ts';
 import { references, State } from './state.ts';
+import { weightOf } from './weight.ts';
 
 export interface ModelLimits {
   /** Objects of one tenant. */
@@ -27,6 +28,9 @@ export interface ModelLimits {
   /** Operations in one transaction. */
   readonly operations: number;
 }
+
+/** Matches of ACLs for each object that a tenant may have, and for each operation of a transaction. */
+const MATCHES_EACH = 4;
 
 export const DEFAULT_LIMITS: ModelLimits = { objects: 100_000, operations: 20_000 };
 
@@ -232,7 +236,11 @@ export class Model implements ObjectSource {
   ): { draft: Draft; changes: ObjectChange[] } {
     this.checkSize(operations.length);
     const { newId, refuse = () => [] } = this.#options;
-    const draft = new Draft({ state: this.#state, schemas: this.#schemas, newId, refuse }, principal);
+    const maxWeight = this.#limits.operations * MATCHES_EACH;
+    const draft = new Draft(
+      { state: this.#state, schemas: this.#schemas, newId, refuse, maxWeight },
+      principal,
+    );
     operations.forEach((operation, i) => {
       draft.add(operation, i);
     });
@@ -255,21 +263,33 @@ export class Model implements ObjectSource {
   }
 
   #checkLimits(changes: readonly ObjectChange[]): void {
-    const grown = new Map<string, number>();
+    const grown = new Map<string, { objects: number; weight: number }>();
     for (const { before, after } of changes) {
-      if (before === undefined && after?.tenant !== undefined)
-        grown.set(after.tenant, (grown.get(after.tenant) ?? 0) + 1);
-      else if (after === undefined && before?.tenant !== undefined)
-        grown.set(before.tenant, (grown.get(before.tenant) ?? 0) - 1);
+      const tenant = (after ?? before)?.tenant;
+      if (tenant === undefined) continue;
+      const more = grown.get(tenant) ?? { objects: 0, weight: 0 };
+      if (before === undefined) more.objects++;
+      else more.weight -= weightOf(before);
+      if (after === undefined) more.objects--;
+      else more.weight += weightOf(after);
+      grown.set(tenant, more);
     }
+    const most = this.#limits.objects;
     for (const [tenant, more] of grown) {
       const count = this.#state.count(tenant);
-      if (more <= 0 || count <= this.#limits.objects) continue;
-      throw refusal(
-        'too-many-objects',
-        `a tenant has at most ${this.#limits.objects} objects, and this would make it ${count}`,
-        'delete what is not needed, or ask the operator for a higher limit',
-      );
+      if (more.objects > 0 && count > most)
+        throw refusal(
+          'too-many-objects',
+          `a tenant has at most ${most} objects, and this would make it ${count}`,
+          'delete what is not needed, or ask the operator for a higher limit',
+        );
+      const weight = this.#state.weight(tenant);
+      if (more.weight > 0 && weight > most * MATCHES_EACH)
+        throw refusal(
+          'too-many-objects',
+          `the ACLs of a tenant come to at most ${most * MATCHES_EACH} matches, and this would make it ${weight}`,
+          'name wider networks and ranges, delete what is not needed, or ask the operator for a higher limit',
+        );
     }
   }
 

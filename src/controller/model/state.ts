@@ -2,6 +2,7 @@ import { KIND_NAMES, KINDS, type KindName, type Stored } from '../../api-schema/
 import type { ObjectChange } from '../network/change.ts';
 import { uniqueKeys } from './keys.ts';
 import { OrderedIds } from './ordered-ids.ts';
+import { weightOf } from './weight.ts';
 
 const NONE: ReadonlySet<string> = new Set();
 const NO_IDS: readonly string[] = [];
@@ -32,6 +33,8 @@ export class State {
   readonly #byKind = new Map<KindName, OrderedIds>(KIND_NAMES.map((kind) => [kind, new OrderedIds()]));
   /** Of each tenant, by kind. */
   readonly #byTenant = new Map<string, Map<KindName, OrderedIds>>();
+  /** Of each tenant. */
+  readonly #weights = new Map<string, number>();
   readonly #referrers = new Map<string, Set<string>>();
   /** One id, or several while a transaction is under way. */
   readonly #holders = new Map<string, string | readonly string[]>();
@@ -59,6 +62,11 @@ export class State {
     let n = 0;
     for (const ids of this.#byTenant.get(tenant)?.values() ?? []) n += ids.size;
     return n;
+  }
+
+  /** What the objects of a tenant weigh: see `weightOf`. */
+  weight(tenant: string): number {
+    return this.#weights.get(tenant) ?? 0;
   }
 
   countOf(kind: KindName): number {
@@ -92,6 +100,7 @@ export class State {
     if (tenant !== undefined) {
       const kinds = obtain(this.#byTenant, tenant, () => new Map<KindName, OrderedIds>());
       obtain(kinds, kind, () => new OrderedIds()).add(id);
+      this.#weigh(tenant, weightOf(object));
     }
     for (const [, target] of references(object)) obtain(this.#referrers, target, () => new Set()).add(id);
     for (const { key } of uniqueKeys(object)) {
@@ -112,6 +121,7 @@ export class State {
       ids?.delete(id);
       if (ids?.size === 0) kinds?.delete(kind);
       if (kinds?.size === 0) this.#byTenant.delete(tenant);
+      this.#weigh(tenant, -weightOf(object));
     }
     for (const [, target] of references(object)) {
       const known = this.#referrers.get(target);
@@ -123,5 +133,11 @@ export class State {
       if (left.length === 0) this.#holders.delete(key);
       else this.#holders.set(key, left.length === 1 ? left[0] : left);
     }
+  }
+
+  #weigh(tenant: string, more: number): void {
+    const weight = this.weight(tenant) + more;
+    if (weight === 0) this.#weights.delete(tenant);
+    else this.#weights.set(tenant, weight);
   }
 }
