@@ -10,6 +10,7 @@ import { formatConnection, parseKey } from '../../src/datapath/text/index.ts';
 import { DpctlConntrack } from '../../src/switch/appctl/dpctl-conntrack.ts';
 import { World } from '../../src/switch/testing/world.ts';
 import { type Draw, draws, Traffic } from './testing/ct-packets.ts';
+import { FtpTraffic } from './testing/ftp-packets.ts';
 import { Unixctl } from './testing/unixctl.ts';
 
 const skip = stockMissing();
@@ -52,12 +53,14 @@ interface Kind {
   /** Whether packets may come in fragments: stock mixes up those of two copies of one, and dies of some. */
   readonly fragments?: boolean;
   readonly flows: (draw: Draw) => string[];
+  /** Other packets than usual. */
+  readonly traffic?: (draw: Draw) => FtpTraffic;
 }
 
 /** A flow that is for IP of any version is two. */
 function spread(flow: string): string[] {
   const match = flow.slice(0, flow.indexOf('actions='));
-  if (/,(ip|ipv6|tcp|udp),/.test(match)) return [flow];
+  if (/,(ip|ipv6|tcp6?|udp6?),/.test(match)) return [flow];
   return ['ip', 'ipv6'].map((ip) => flow.replace(/,actions=/, `,${ip},actions=`));
 }
 /** Table 9 shows; a packet leaves by the other port. */
@@ -150,11 +153,29 @@ const KINDS: readonly Kind[] = [
       'table=2,in_port=2,actions=ct(zone=1,table=9)',
     ],
   },
+  {
+    title: 'helpers for FTP and TFTP',
+    flows: () => [
+      'table=0,tcp,actions=ct(table=1)',
+      'table=0,udp,actions=ct(table=1)',
+      'table=0,tcp6,actions=ct(table=1)',
+      'table=0,udp6,actions=ct(table=1)',
+      'table=1,priority=10,in_port=1,tcp,tp_dst=21,ct_state=+new+trk,actions=ct(commit,alg=ftp,exec(set_field:0x5->ct_mark,set_field:0x7->ct_label),table=9)',
+      'table=1,priority=10,in_port=1,tcp6,tp_dst=21,ct_state=+new+trk,actions=ct(commit,alg=ftp,exec(set_field:0x6->ct_mark),table=9)',
+      'table=1,priority=10,in_port=1,udp,tp_dst=69,ct_state=+new+trk,actions=ct(commit,alg=tftp,exec(set_field:0x8->ct_mark),table=9)',
+      'table=1,priority=10,in_port=1,udp6,tp_dst=69,ct_state=+new+trk,actions=ct(commit,alg=tftp,table=9)',
+      'table=1,priority=8,tcp,ct_state=+new+rel+trk,actions=ct(commit,exec(set_field:0x1->ct_mark),table=9)',
+      'table=1,priority=8,tcp6,ct_state=+new+rel+trk,actions=ct(commit,table=9)',
+      'table=1,priority=8,udp,ct_state=+new+rel+trk,actions=ct(commit,table=9)',
+      'table=1,priority=0,actions=resubmit(,9)',
+    ],
+    traffic: (draw) => new FtpTraffic(draw),
+  },
 ];
 
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');
 
-for (const { title, flows, aliases = [], fragments = true } of KINDS) {
+for (const { title, flows, aliases = [], fragments = true, traffic: other } of KINDS) {
   test(`conntrack as stock does it: ${title}`, { skip }, async () => {
     const draw = draws(SEED + title.length);
     const lines = [...flows(draw), ...COMMON].flatMap(spread);
@@ -166,17 +187,20 @@ for (const { title, flows, aliases = [], fragments = true } of KINDS) {
     const bridge = world.bridge('br0');
     const ports = [bridge.addPort(1), bridge.addPort(2)];
     for (const line of lines) bridge.addFlow(line);
-    const traffic = new Traffic(draw, aliases, fragments);
+    const usual = new Traffic(draw, aliases, fragments);
+    const traffic = other?.(draw) ?? usual;
     const mine = ports.map((port) => world.sniff(port));
     const seen = [0, 0];
     const story: string[] = [];
+    let expected = 0;
     const theirs = [(await stock.sent('p1', 0)).length, (await stock.sent('p2', 0)).length];
     for (let i = 0; i < PACKETS; i++) {
-      const { underway } = traffic;
+      const { underway } = usual;
       const { port, packet } = traffic.next();
-      if (!underway && !traffic.underway && draw.chance(0.05)) {
-        // While stock keeps the translation of a connection that is over, nobody else gets it.
-        const ms = aliases.length > 0 ? 100 : [1000, 20_000, 31_000, 61_000][draw.int(4)];
+      if (!underway && !usual.underway && draw.chance(0.05)) {
+        // While stock keeps the translation of a connection that is over, nobody else gets it, nor ends what it expects.
+        const ms =
+          aliases.length > 0 || other !== undefined ? 100 : [1000, 20_000, 31_000, 61_000][draw.int(4)];
         await ctl.call('time/warp', String(ms), String(ms));
         world.clock.advance(ms);
         story.push(`${i}: ${ms} ms later`);
@@ -190,19 +214,21 @@ for (const { title, flows, aliases = [], fragments = true } of KINDS) {
       const dump = await fresh.call('dpctl/dump-conntrack', '-m', '-s');
       fresh.close();
       for (const side of [0, 1]) {
-        for (const out of mine[side].slice(seen[side])) traffic.quotable[side].push([...out.slice(14)]);
+        for (const out of mine[side].slice(seen[side])) usual.quotable[side].push([...out.slice(14)]);
         seen[side] = mine[side].length;
       }
       const ours = [...world.datapath.connections.list()].map((each) =>
         formatConnection(each, { more: true, statistics: true }),
       );
       const stocks = dump.split('\n').filter((line) => line !== '');
+      expected += stocks.filter((line) => line.includes('parent=')).length;
       assert.deepEqual(
         ours.sort(),
         stocks.sort(),
         `seed ${SEED}, after packet ${i} (p${port}):\n${lines.slice(0, -COMMON.length * 2).join('\n')}\n${story.slice(-12).join('\n')}`,
       );
     }
+    assert.equal(expected > 0, other !== undefined);
     for (const side of [0, 1]) {
       const all = await stock.sent(`p${side + 1}`, theirs[side] + mine[side].length);
       const stocks = all.slice(theirs[side]).map(hex);

@@ -19,7 +19,9 @@ import {
 import { extractFlow } from '../packet/extract.ts';
 import { ABSENT, type Packet, RECALLED } from '../packet/packet.ts';
 import type { CtOp } from './action.ts';
+import type { Expectation } from './expectations.ts';
 import { type Fragment, Fragments, takeApart } from './fragments.ts';
+import { Helpers } from './helpers.ts';
 import { ZoneLimits } from './limits.ts';
 import { NatChooser } from './nat.ts';
 import { NO_TUPLE, RELATED_TUPLE, readTuple } from './packet-tuple.ts';
@@ -68,6 +70,7 @@ export class ConnectionTracker<Rest = unknown> {
   readonly fragments = new Fragments<Rest>();
   maxConnections: number;
   readonly #nat: NatChooser;
+  readonly #helpers: Helpers;
   /** Packet's tuple; another for what has to be derived from it. */
   readonly #tuple = T.newTuple();
   readonly #other = T.newTuple();
@@ -76,12 +79,17 @@ export class ConnectionTracker<Rest = unknown> {
   readonly #wholeKey = newFlow();
   /** ct_state of the packet at hand. */
   #state = 0;
+  /** It begins a connection that is expected. */
+  #expected: Expectation | undefined;
+  /** It stands for fragments, which can't become longer. */
+  #inFragments = false;
 
   constructor(options: TrackerOptions) {
     const { random, maxConnections = DEFAULT_MAX_CONNECTIONS } = options;
     this.maxConnections = maxConnections;
     this.table = new C.ConnectionTable(Math.floor(random() * 2 ** 32));
     this.table.onRemove = (slot) => this.#forget(slot);
+    this.#helpers = new Helpers(this.table);
     this.#nat = new NatChooser(this.table, Math.floor(random() * 2 ** 32), random);
   }
 
@@ -124,7 +132,9 @@ export class ConnectionTracker<Rest = unknown> {
     const verdict = this.#wholeKey;
     verdict.set(fragments[0].key);
     extractFlow(whole, verdict);
+    this.#inFragments = true;
     this.track(whole, verdict, op, now);
+    this.#inFragments = false;
     takeApart(gathered);
     for (const each of fragments) {
       each.packet.copyConnection(whole);
@@ -144,6 +154,7 @@ export class ConnectionTracker<Rest = unknown> {
     table.at(slot);
     const { words, base } = table;
     if (words[base + C.C_KEY + T.T_REST] >>> 16 !== op.zone) return false;
+    if (this.#isControl(packet, key, op)) return false;
     const before = key[W_CT_STATE];
     this.#state = before >>> 24;
     if (op.nat !== null) {
@@ -177,14 +188,17 @@ export class ConnectionTracker<Rest = unknown> {
       found = -1;
     }
     if (found < 0) found = this.#original(key, op, now);
-    else if (recalled && !op.force) {
+    else if (recalled && !op.force && !this.#isControl(packet, key, op)) {
       this.#remember(packet, found, related);
       this.#again(packet, key, op, now);
       return;
     }
     let begins = false;
+    this.#expected = undefined;
+    // What was translated already has the numbers that it should have.
+    const fresh = (this.#state & NATTED) === 0;
     if (found >= 0) {
-      begins = this.#update(packet, found, related, now);
+      begins = this.#shiftAndUpdate(packet, op, found, related, fresh, now);
       if (op.nat !== null && !begins) this.#translate(packet, oldZone, zone, (found & 1) === 1, related);
     } else if (related) {
       this.#state = CS_INVALID;
@@ -193,6 +207,40 @@ export class ConnectionTracker<Rest = unknown> {
     }
     if (begins) found = this.#begin(packet, op, related, now);
     this.#write(packet, key, op, found, related);
+    if (found < 0 || related || !this.#helpers.controls()) return;
+    const rightful = this.#helpers.control(packet, found >> 1, {
+      helper: op.helper,
+      reply: (found & 1) === 1,
+      answers: (this.#state & CS_REPLY_DIR) !== 0,
+      translates: op.nat !== null && fresh,
+      fixed: this.#inFragments,
+    });
+    if (!rightful) key[W_CT_STATE] |= CS_INVALID << 24;
+  }
+
+  /** Whether a helper wants to see the packet each time. */
+  #isControl(packet: Packet, key: Flow, op: CtOp): boolean {
+    return key[W_NW] >>> 24 === 0 && this.#helpers.sees(packet, key[W_NW] & 0xff, op.helper);
+  }
+
+  /** As `#update`, for which the packet has the numbers that its connection was begun with. */
+  #shiftAndUpdate(
+    packet: Packet,
+    op: CtOp,
+    found: number,
+    related: boolean,
+    fresh: boolean,
+    now: number,
+  ): boolean {
+    const reply = (found & 1) === 1;
+    const helpers = this.#helpers;
+    if (related || !fresh || op.nat === null || !helpers.shifts(packet))
+      return this.#update(packet, found, related, now);
+    const before = helpers.acknowledges(reply);
+    if (before) helpers.shift(packet, reply);
+    const begins = this.#update(packet, found, related, now);
+    if (!before && !begins) helpers.shift(packet, reply);
+    return begins;
   }
 
   /**
@@ -262,11 +310,13 @@ export class ConnectionTracker<Rest = unknown> {
     const { table, states, limits } = this;
     const key = this.#tuple;
     const protocol = T.protocolOf(key);
+    const expected = this.#helpers.expectations.find(key);
+    this.#expected = expected;
     if (!states.mayBegin(packet, protocol)) {
       this.#state = CS_INVALID;
       return -1;
     }
-    this.#state = CS_NEW;
+    this.#state = expected === undefined ? CS_NEW : CS_NEW | CS_RELATED;
     if (!op.commit || table.count >= this.maxConnections) return -1;
     // Of a translated packet it was another tuple that had no connection.
     if (table.find(key, now) >= 0) return -1;
@@ -274,7 +324,13 @@ export class ConnectionTracker<Rest = unknown> {
     if (limit < 0) return -1;
     const rev = this.#other;
     T.reverseInto(key, rev);
-    if (op.nat !== null && !this.#nat.choose(op.nat, key, rev, now)) return -1;
+    let translation = op.nat?.flags ?? 0;
+    if (op.nat !== null && expected !== undefined) {
+      // As its parent is, whatever the action says.
+      translation = expected.source ? C.F_SNAT : C.F_DNAT;
+      rev.set(expected.address, expected.source ? T.T_DST : T.T_SRC);
+      if (table.find(rev, now) >= 0) return -1;
+    } else if (op.nat !== null && !this.#nat.choose(op.nat, key, rev, now)) return -1;
     const slot = table.add(key, rev, now);
     const { words, base } = table;
     const policy = this.timeouts.number(op.timeout);
@@ -283,7 +339,13 @@ export class ConnectionTracker<Rest = unknown> {
     words[base + C.C_POLICY] = policy;
     words[base + C.C_LIMIT] = limit;
     limits.enter(limit);
-    words[base + C.C_FLAGS] |= op.helper | (op.nat?.flags ?? 0);
+    words[base + C.C_FLAGS] |= this.#helpers.flagOf(op.helper, key) | translation;
+    if (expected !== undefined) {
+      words[base + C.C_FLAGS] |= C.F_RELATED;
+      words[base + C.C_MARK] = expected.mark;
+      words.set(expected.label, base + C.C_LABEL);
+      this.#parents.set(slot, expected.parent);
+    }
     if (op.nat !== null) this.#translate(packet, op.zone, op.zone, false, related);
     return slot * 2;
   }
@@ -312,8 +374,10 @@ export class ConnectionTracker<Rest = unknown> {
     const { zone } = op;
     const state = this.#state | CS_TRACKED;
     if (found < 0) {
-      writeVerdict(key, state, zone, 0, this.#tuple, 0);
-      clearLabel(key);
+      const expected = this.#expected;
+      writeVerdict(key, state, zone, expected?.mark ?? 0, expected?.parent ?? this.#tuple, 0);
+      if (expected === undefined) clearLabel(key);
+      else key.set(expected.label, W_CT_LABEL);
       return;
     }
     const slot = found >> 1;
@@ -367,5 +431,6 @@ export class ConnectionTracker<Rest = unknown> {
     const { words, base } = this.table;
     this.limits.leave(words[base + C.C_LIMIT]);
     if ((words[base + C.C_FLAGS] & C.F_RELATED) !== 0) this.#parents.delete(slot);
+    this.#helpers.expectations.forget(slot);
   }
 }

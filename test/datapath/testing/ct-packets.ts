@@ -19,9 +19,9 @@ export function draws(seed: number): Draw {
   return { int: (n) => Math.floor(next() * n), chance: (p) => next() < p };
 }
 
-const pick = <T>(draw: Draw, of: readonly T[]): T => of[draw.int(of.length)];
-const half = (n: number): number[] => [(n >>> 8) & 255, n & 255];
-const word = (n: number): number[] => [...half(n >>> 16), ...half(n)];
+export const pick = <T>(draw: Draw, of: readonly T[]): T => of[draw.int(of.length)];
+export const half = (n: number): number[] => [(n >>> 8) & 255, n & 255];
+export const word = (n: number): number[] => [...half(n >>> 16), ...half(n)];
 
 /** The last byte of an address: hosts 1 and 2 are clients, behind port 1; 3 and 4 servers, behind port 2. */
 export type Host = number;
@@ -47,7 +47,7 @@ export function ip(
 }
 
 /** Puts the L4 checksum, which covers the pseudo header, at offset `at` of what follows the IP header. */
-function sealed(packet: number[], v6: boolean, protocol: number, at: number, pseudo = true): number[] {
+export function sealed(packet: number[], v6: boolean, protocol: number, at: number, pseudo = true): number[] {
   const b = Uint8Array.from(packet);
   const l4 = v6 ? 40 : 20;
   const start = pseudo ? pseudoHeader(b, 0, protocol, b.length - l4) : 0;
@@ -58,7 +58,7 @@ function sealed(packet: number[], v6: boolean, protocol: number, at: number, pse
   return [...b];
 }
 
-function frame(packet: readonly number[], v6: boolean): Uint8Array {
+export function frame(packet: readonly number[], v6: boolean): Uint8Array {
   const bytes = [2, 0, 0, 0, 0, 9, 2, 0, 0, 0, 0, 8, ...(v6 ? [0x86, 0xdd] : [8, 0]), ...packet];
   return Uint8Array.from(bytes);
 }
