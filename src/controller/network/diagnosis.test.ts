@@ -150,8 +150,18 @@ test("another tenant's port is not there, and its objects have no name", async (
 
 test('a port that is nowhere, an agent that is away and one that talks nonsense are errors that say so', async () => {
   const { ports, agents, answers, diagnosis } = await scene();
-  answers.set('host-a', 7 as unknown as Trace);
-  await assert.rejects(diagnosis.trace({ from: ports[0] }, OPERATOR), { code: 'agent-error' });
+  const step = { table: 0, stage: 'output', priority: 1, match: '', actions: 'drop' };
+  for (const nonsense of [
+    7,
+    { text: '', steps: [null], outputs: [] },
+    { text: '', steps: [{ ...step, priority: 2n ** 60n }], outputs: [] },
+    { text: '', steps: [{ ...step, actions: {} }], outputs: [] },
+    { text: '', steps: [step], outputs: [null] },
+    { text: '', steps: [step], outputs: [{ node: 'host-b' }] },
+  ]) {
+    answers.set('host-a', nonsense as unknown as Trace);
+    await assert.rejects(diagnosis.trace({ from: ports[0] }, OPERATOR), { code: 'agent-error' });
+  }
   agents[0].disconnect();
   await settled();
   await assert.rejects(diagnosis.trace({ from: ports[0] }, OPERATOR), { code: 'agent-gone' });

@@ -199,3 +199,19 @@ test('an agent whose token is taken away is let go', async () => {
   assert.equal(agent.refused?.code, 'unknown-node');
   assert.equal(agent.closed, true);
 });
+
+test('an answer that JSON.stringify does not take, or that is long, is an error like others', async () => {
+  const world = makeWorld();
+  const agent = world.host('host-a', '192.0.2.1');
+  agent.connect(world.network);
+  await settled();
+  const session = world.network.delivery('host-a')!.session!;
+  const errors: [Json, RegExp][] = [
+    [{ code: 2n ** 60n }, /^the agent of host-a says: \{"code":1152921504606846976\}$/],
+    ['x'.repeat(100_000), /^the agent of host-a says: x{4096}$/],
+  ];
+  for (const [error, message] of errors) {
+    agent.onRequest = () => ({ error });
+    await assert.rejects(session.request('flows', {}, 1000), { code: 'agent-error', message });
+  }
+});

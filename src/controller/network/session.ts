@@ -11,7 +11,7 @@ import type {
   Locations,
   Statistics,
 } from '../../logical/protocol.ts';
-import type { Json } from '../../ovsdb/json.ts';
+import { type Json, stringify } from '../../ovsdb/json.ts';
 import type { RpcChannel, RpcMessage } from '../../ovsdb/rpc/channel.ts';
 import { Probe } from '../../ovsdb/rpc/probe.ts';
 import { parseApplied, parseFailed, parseHello, parseLocations, parseStatistics } from './agent-messages.ts';
@@ -21,6 +21,8 @@ const HELLO_MS = 10_000;
 const PROBE_MS = 5000;
 /** So many requests may wait for one agent's answer. */
 const MAX_REQUESTS = 64;
+/** Characters of an agent's error that are passed on. */
+const MAX_ERROR = 4096;
 /** Bytes under way to one agent, beyond which it gets no more until it has read them. */
 const MAX_BACKLOG = 8 * 1024 * 1024;
 
@@ -224,7 +226,7 @@ export class AgentSession {
     waiting.timer.cancel();
     if (error === null) waiting.resolve(result);
     else {
-      const said = typeof error === 'string' ? error : JSON.stringify(error);
+      const said = (typeof error === 'string' ? error : stringify(error)).slice(0, MAX_ERROR);
       waiting.reject(new WeftError('agent-error', `the agent of ${this.#systemId} says: ${said}`));
     }
   }

@@ -33,6 +33,26 @@ export function objectName(
   return { kind: object.kind, id: object.id, name: (object.spec as { readonly name?: string }).name };
 }
 
+/** Whether what an agent answered is a trace, all of it. */
+function isTrace(answer: unknown): answer is AgentTrace {
+  const fields = (value: unknown): Readonly<Record<string, unknown>> =>
+    typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {};
+  const { text, steps, outputs } = fields(answer);
+  if (typeof text !== 'string' || !Array.isArray(steps) || !Array.isArray(outputs)) return false;
+  const isStep = (step: unknown): boolean => {
+    const { table, priority, stage, match, actions, origin } = fields(step);
+    return (
+      [table, priority].every((n) => typeof n === 'number') &&
+      [stage, match, actions, origin ?? ''].every((s) => typeof s === 'string')
+    );
+  };
+  const isOutput = (output: unknown): boolean => {
+    const { port, node, tunnelKey } = fields(output);
+    return typeof port === 'number' || (typeof node === 'string' && typeof tunnelKey === 'number');
+  };
+  return steps.every(isStep) && outputs.every(isOutput);
+}
+
 const titled = ({ kind, id, name }: ObjectName): string => `${KINDS[kind].title} ${name ?? id}`;
 
 export class Tracer {
@@ -119,10 +139,10 @@ export class Tracer {
       throw new WeftError('agent-gone', `the agent of ${node} is not connected`, {
         remedy: 'start it; the packet cannot be followed without it',
       });
-    const answer = (await session.request('trace', params, ANSWER_MS)) as Partial<AgentTrace> | null;
-    if (typeof answer?.text !== 'string' || !Array.isArray(answer.steps) || !Array.isArray(answer.outputs))
+    const answer = (await session.request('trace', params, ANSWER_MS)) as unknown;
+    if (!isTrace(answer))
       throw new WeftError('agent-error', `the agent of ${node} gave an answer that is no trace`);
-    return answer as AgentTrace;
+    return answer;
   }
 
   #hop(node: string, { text, steps }: AgentTrace, principal: Principal): TraceHop {
