@@ -19,6 +19,10 @@
  *             | "dec_ttl"
  *             | "ct_commit"              the connection is allowed: ct_mark 0
  *             | "ct_commit(blocked)"     it is no longer: ct_mark 1
+ *                                        with `next` behind it, the packet goes on by a recirculation: switches keep with a packet
+ *                                        the connection that it was committed to, and only of one that comes from
+ *                                        conntrack does `ct_clear` take that away, which an answer of a router must lose
+ *                                        before it meets the same zone again
  *     and, as the last, where the packet goes on:
  *             | "next"                   the next stage of this pipeline
  *             | "next(" STAGE ")"        a later stage of this pipeline
@@ -72,6 +76,19 @@ const NUMBER = /^[1-9][0-9]{0,7}$/;
 const FORGET_IN_PORT = 'load:0xffff->NXM_OF_IN_PORT[]';
 /** The zone is in reg13. */
 const ZONE = 'zone=NXM_NX_REG13[0..15]';
+
+/** The mark of a connection, by the action that sets it. */
+const COMMITS: ReadonlyMap<string, string> = new Map([
+  ['ct_commit', '0'],
+  ['ct_commit(blocked)', '0x1'],
+]);
+/** A stage that follows, and nothing else. */
+const NEXT_TABLE = /^resubmit\(,(\d+)\)$/;
+
+/** @param more "table=N": the packet goes on there, with what conntrack knows of it */
+function commit(mark: string, ...more: readonly string[]): string {
+  return `ct(${['commit', ZONE, ...more].join(',')},exec(set_field:${mark}->ct_mark))`;
+}
 
 /** The next zone is another port's. */
 const OUTPUT = `ct_clear,resubmit(,${TABLES.output})`;
@@ -170,7 +187,12 @@ class Compiler {
       const end = this.#end(word);
       if (end === undefined) out.push(this.#step(word));
       else if (i < words.length - 1) this.refuse(word, 'must be the last action');
-      else out.push(end);
+      else {
+        const table = NEXT_TABLE.exec(end)?.[1];
+        const mark = COMMITS.get(words[i - 1] ?? '');
+        if (table !== undefined && mark !== undefined) out[i - 1] = commit(mark, `table=${table}`);
+        else out.push(end);
+      }
     });
     return out.join(',');
   }
@@ -188,11 +210,9 @@ class Compiler {
         return `set_field:0x1/0x1->reg10,${FORGET_IN_PORT}`;
       case 'dec_ttl':
         return word;
-      case 'ct_commit':
-        return `ct(commit,${ZONE},exec(set_field:0->ct_mark))`;
-      case 'ct_commit(blocked)':
-        return `ct(commit,${ZONE},exec(set_field:0x1->ct_mark))`;
     }
+    const mark = COMMITS.get(word);
+    if (mark !== undefined) return commit(mark);
     const outport = /^outport\((.*)\)$/.exec(word);
     if (outport?.[1] !== undefined) return `set_field:${this.label(word, outport[1])}->reg15`;
     const assignment = /^(set_field|move):([^>]+)->([a-z0-9_]+)$/.exec(word);
