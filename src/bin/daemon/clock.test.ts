@@ -34,6 +34,19 @@ test('a stopped clock stands still until it is warped', async () => {
   assert.equal(clock.now(), 1250);
 });
 
+test('what passes on a stopped clock is exactly what it was warped by', async () => {
+  const source = machine();
+  source.ms += 0.7;
+  const clock = new DaemonClock(source);
+  clock.stop();
+  const stopped = clock.now();
+  for (let second = 1; second <= 5; second++) {
+    await clock.warp(1000);
+    assert.equal(clock.now() - stopped, 1000 * second);
+  }
+  assert.ok(Number.isInteger(stopped) && stopped >= source.now());
+});
+
 test('a clock that was warped but not stopped goes on ticking', async () => {
   const source = machine();
   const clock = new DaemonClock(source);

@@ -145,7 +145,8 @@ export class DaemonClock implements Clock {
 
   /** Freezes `now()`; from then on only `warp` moves it. */
   stop(): void {
-    this.stoppedAt ??= this.source.now();
+    // A whole number, so that what warps add up to is exact: ages are told in whole seconds of it.
+    this.stoppedAt ??= Math.ceil(this.source.now());
     this.arm();
   }
 
