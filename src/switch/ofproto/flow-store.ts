@@ -341,6 +341,8 @@ export class FlowTransaction {
     );
     if (old !== null) {
       this.#take(old);
+      // What matched it last was the flow that stood there: an idle timeout goes on from that.
+      rule.used = old.used;
       if ((mod.flags & FF_RESET_COUNTS) === 0) {
         rule.packets = old.packets;
         rule.bytes = old.bytes;
