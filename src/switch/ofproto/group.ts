@@ -20,13 +20,17 @@ export interface SelectionMethod {
   readonly fields: Uint32Array | null;
 }
 
+/** The datapath's hash algorithms. */
+const HASH_L4 = 0;
+const HASH_SYM_L4 = 1;
+
 /** One OpenFlow group. A modification makes a new one, so that a translation under way sees one whole. */
 export class Group {
   readonly id: number;
   readonly type: GroupType;
   readonly buckets: readonly Bucket[];
   readonly selection: SelectionMethod;
-  /** Of a select group that the datapath's hash chooses for: buckets by hash; null: there are none. */
+  /** Of a select group that the datapath's hash chooses for: buckets by hash; null: that can't choose for it. */
   readonly slots: Uint16Array | null;
   /** The selection as the controller gave it. */
   readonly given: GroupSelection;
@@ -56,6 +60,12 @@ export class Group {
     this.modified = spec.now;
   }
 
+  /** The datapath's algorithm for a select group's hash; without a method, both directions of a connection meet in one bucket. */
+  get algorithm(): number {
+    const { method, param } = this.selection;
+    return method !== 'dp_hash' || Number(param >> 32n) === HASH_SYM_L4 ? HASH_SYM_L4 : HASH_L4;
+  }
+
   /** How a select group chooses, for the debug log, in the words of Open vSwitch. */
   describeSelection(): string[] {
     const { method, param, fields } = this.selection;
@@ -71,11 +81,13 @@ export class Group {
         : `Selection method specified: ${method}.`,
       ...describeSlots(this.buckets, this.slots),
     );
-    const algorithm = method === '' ? 1 : Number(param >> 32n);
+    if (this.slots !== null && method === 'dp_hash' && param >> 32n > 1n) {
+      lines.push(`Invalid dp_hash algorithm ${param >> 32n}. Defaulting to OVS_HASH_ALG_L4`);
+    }
     lines.push(
       this.slots === null
         ? 'Falling back to default hash method.'
-        : `Use dp_hash with ${this.slots.length} hash values using algorithm ${algorithm}.`,
+        : `Use dp_hash with ${this.slots.length} hash values using algorithm ${this.algorithm}.`,
     );
     return lines;
   }

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import fc from 'fast-check';
-import { hashSlots } from './hash-slots.ts';
+import { describeSlots, hashSlots } from './hash-slots.ts';
 
 const count = (slots: Uint16Array, weights: readonly number[]): number[] =>
   weights.map((_, i) => slots.filter((slot) => slot === i).length);
@@ -46,4 +46,18 @@ test('groups that would need too many slots, or whose buckets weigh nothing, hav
   assert.equal(hashSlots([0, 0]), null);
   assert.equal(hashSlots([1, 300]), null);
   assert.equal(hashSlots([1, 255])?.length, 256);
+});
+
+test('the log tells why a group has no slots in the words of Open vSwitch', () => {
+  const told = (weights: readonly number[]): string[] =>
+    describeSlots(
+      weights.map((weight, id) => ({ id, weight })),
+      hashSlots(weights),
+    );
+  assert.deepEqual(told([]), ["  Don't apply dp_hash method without buckets."]);
+  assert.deepEqual(told([0]), ['  Total weight is zero. No active buckets.']);
+  assert.deepEqual(told([1, 1000]), [
+    '  Minimum weight: 1, total weight: 1001',
+    '  Too many hash values required: 1024',
+  ]);
 });

@@ -12,9 +12,7 @@ const MOST = 256;
 export function hashSlots(weights: readonly number[]): Uint16Array | null {
   const total = weights.reduce((sum, weight) => sum + weight, 0);
   if (total === 0) return null;
-  const least = Math.min(...weights.filter((weight) => weight > 0));
-  let size = FEWEST;
-  while (size < Math.ceil(total / least)) size *= 2;
+  const size = slotsFor(weights, total);
   if (size > MOST) return null;
   const slots = new Uint16Array(size);
   const quotients = [...weights];
@@ -29,17 +27,26 @@ export function hashSlots(weights: readonly number[]): Uint16Array | null {
   return slots;
 }
 
+/** Slots for the lightest bucket to have one, a power of two. */
+function slotsFor(weights: readonly number[], total: number): number {
+  const least = Math.min(...weights.filter((weight) => weight > 0));
+  let size = FEWEST;
+  while (size < Math.ceil(total / least)) size *= 2;
+  return size;
+}
+
 /** How a select group's buckets are chosen, as the debug log tells it. */
 export function describeSlots(
   buckets: readonly { readonly id: number; readonly weight: number }[],
   slots: Uint16Array | null,
 ): string[] {
+  if (buckets.length === 0) return ["  Don't apply dp_hash method without buckets."];
   const weights = buckets.map(({ weight }) => weight);
   const total = weights.reduce((sum, weight) => sum + weight, 0);
   if (total === 0) return ['  Total weight is zero. No active buckets.'];
   const least = Math.min(...weights.filter((weight) => weight > 0));
   const lines = [`  Minimum weight: ${least}, total weight: ${total}`];
-  if (slots === null) return [...lines, `  Too many hash values required: ${Math.ceil(total / least)}`];
+  if (slots === null) return [...lines, `  Too many hash values required: ${slotsFor(weights, total)}`];
   lines.push(`  Using ${slots.length} hash values:`);
   for (const [i, { id, weight }] of buckets.entries()) {
     const target = ((slots.length * weight) / total).toFixed(2);

@@ -1,3 +1,4 @@
+import { hashFields } from '../../../datapath/packet/hash.ts';
 import { W_DP_HASH } from '../../../flow/layout.ts';
 import { formatPort } from '../../../flow/port-text.ts';
 import { executeActionSet } from '../../../openflow/actions/action-set.ts';
@@ -6,6 +7,7 @@ import { OFPG_ANY, OFPP_ANY, PS_LIVE } from '../../../openflow/constants.ts';
 import type { Bucket, Group } from '../../ofproto/group.ts';
 import type { XlateContext } from '../context.ts';
 import { finishFreezing } from '../freeze.ts';
+import { seeHashFields } from '../hash-fields.ts';
 import { withinBudget } from '../table.ts';
 import { MAX_DEPTH } from '../types.ts';
 import type { ActionPlace, Outcome } from './translator.ts';
@@ -109,13 +111,6 @@ function isAlive(ctx: XlateContext, bucket: Bucket, depth: number): boolean {
   return group !== undefined && firstLive(ctx, group, depth + 1) >= 0;
 }
 
-/** The datapath's hash algorithms. */
-const HASH_L4 = 0;
-const HASH_SYM_L4 = 1;
-
-/** What hashes are folded to where a group has no slots: as many megaflows as this may come from one group, no more. */
-const HASH_MASK = 0xff;
-
 function select(ctx: XlateContext, group: Group, last: boolean): void {
   if (ctx.wasMpls) {
     // Hashes look at what stood below the labels that were popped.
@@ -133,23 +128,22 @@ function select(ctx: XlateContext, group: Group, last: boolean): void {
     );
     return;
   }
+  const { slots } = group;
+  if (slots === null) {
+    const fields = 'symmetric_l4';
+    seeHashFields(ctx, fields);
+    runChosen(ctx, group, bestBucket(ctx, group, hashFields(ctx.flow, fields, 0)), last);
+    return;
+  }
   // The datapath computes the hash and brings the packet back with it.
   const hash = ctx.flow[W_DP_HASH];
   if (hash === 0) {
-    // Without a method, both directions of a connection shall meet in one bucket.
-    const algorithm = method !== 'dp_hash' ? HASH_SYM_L4 : param >> 32n === 1n ? HASH_SYM_L4 : HASH_L4;
-    ctx.triggerRecirculateWithHash(algorithm, Number(param & 0xffffffffn));
+    ctx.triggerRecirculateWithHash(group.algorithm, method === 'dp_hash' ? Number(param & 0xffffffffn) : 0);
     ctx.report('detail', 'no live bucket');
     return;
   }
-  const { slots } = group;
-  if (slots !== null) {
-    ctx.wc[W_DP_HASH] |= slots.length - 1;
-    runChosen(ctx, group, liveSlot(ctx, group, slots, hash), last);
-    return;
-  }
-  ctx.wc[W_DP_HASH] |= HASH_MASK;
-  runChosen(ctx, group, bestBucket(ctx, group, hash & HASH_MASK), last);
+  ctx.wc[W_DP_HASH] |= slots.length - 1;
+  runChosen(ctx, group, liveSlot(ctx, group, slots, hash), last);
 }
 
 /** The bucket of a hash's slot or, where that is not live, of the next slot whose is. */
