@@ -55,6 +55,18 @@ class Rig {
   }
 }
 
+test('what could not be written uses no labels up', () => {
+  const rig = new Rig(3);
+  const three = [made(idOf(1)), made(idOf(2)), made(idOf(3))];
+  for (let i = 0; i < 5; i++) rig.write(three, false);
+  assert.throws(() => rig.write([...three, made(idOf(4))]), { code: 'labels-exhausted' });
+  rig.write(three);
+  assert.deepEqual(
+    [1, 2, 3].map((n) => rig.labels.of(idOf(n))),
+    [1, 2, 3],
+  );
+});
+
 test('labels are unique, small, and the same after a restart', () => {
   const rig = new Rig();
   rig.write([made(idOf(1), 'logical-switch'), made(idOf(2)), made(idOf(3), 'router-port')]);

@@ -149,8 +149,11 @@ export class Labels implements Companion {
     const given: string[] = [];
     const taken: Released[] = [];
     const now = this.#clock.wall();
+    const next = this.#next;
+    // One transaction is prepared at a time, so nobody else has taken any meanwhile.
     const undo = (): void => {
       for (const name of given) this.#take(name);
+      this.#next = next;
       this.#released = [...taken, ...this.#released];
     };
     for (const { before, after } of changes) {
