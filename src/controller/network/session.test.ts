@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import { PROTOCOL_VERSION } from '../../logical/protocol.ts';
 import type { Json } from '../../ovsdb/json.ts';
 import { directPair } from '../../ovsdb/rpc/direct.ts';
+import { StreamChannel } from '../../ovsdb/rpc/stream.ts';
 import { settled } from '../../ovsdb/testing/clock.ts';
 import { FakeAgent } from './testing/fake-agent.ts';
 import { makeWorld } from './testing/world.ts';
@@ -214,4 +216,37 @@ test('an answer that JSON.stringify does not take, or that is long, is an error 
     agent.onRequest = () => ({ error });
     await assert.rejects(session.request('flows', {}, 1000), { code: 'agent-error', message });
   }
+});
+
+test('a stranger may say no more than a hello takes; the agent of a node may', () => {
+  const world = makeWorld();
+  world.host('host-a', '192.0.2.1');
+  const open = (): { say(text: string): void; closed: boolean } => {
+    let feed: (bytes: Uint8Array) => void = () => {};
+    const peer = { say: (text: string): void => feed(new TextEncoder().encode(text)), closed: false };
+    const channel = new StreamChannel({
+      write() {},
+      backlog: 0,
+      receive: ({ onBytes }) => {
+        feed = onBytes;
+      },
+      close: () => {
+        peer.closed = true;
+      },
+    });
+    world.network.accept(channel, { name: 'peer' });
+    return peer;
+  };
+  const long = `{"method":"x","id":null,"params":["${'x'.repeat(20_000)}`;
+  const stranger = open();
+  stranger.say(long.slice(0, 16_000));
+  assert.equal(stranger.closed, false);
+  stranger.say(long.slice(16_000));
+  assert.equal(stranger.closed, true);
+  const agent = open();
+  const hello = { version: PROTOCOL_VERSION, systemId: 'host-a', token: 'token of host-a' };
+  agent.say(JSON.stringify({ method: 'hello', params: [hello], id: null }) + long);
+  agent.say('"]}');
+  assert.equal(agent.closed, false);
+  assert.ok(world.network.delivery('host-a')!.session !== undefined);
 });

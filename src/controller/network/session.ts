@@ -18,6 +18,8 @@ import { parseApplied, parseFailed, parseHello, parseLocations, parseStatistics 
 
 /** A stranger must say who it is within this time. */
 const HELLO_MS = 10_000;
+/** Bytes of what a stranger may say: a hello is some hundred. */
+const MAX_HELLO = 16 * 1024;
 const PROBE_MS = 5000;
 /** So many requests may wait for one agent's answer. */
 const MAX_REQUESTS = 64;
@@ -95,6 +97,7 @@ export class AgentSession {
         channel.close();
       },
     );
+    channel.limit?.(MAX_HELLO);
     channel.receive({
       onMessage: (message) => this.#onMessage(message),
       onDrain: () => {
@@ -206,6 +209,7 @@ export class AgentSession {
       this.#systemId = hello.systemId;
       this.#token = hello.token;
       this.#helloTimer.cancel();
+      this.#channel.limit?.(undefined);
       return;
     }
     if (this.#systemId === undefined)

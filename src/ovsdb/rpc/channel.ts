@@ -16,6 +16,8 @@ export interface RpcChannel {
   readonly backlog: number;
   /** Ends the connection; `onClose` follows unless it was already called. */
   close(): void;
+  /** Cuts a peer off that sends a message of more bytes; undefined: of more than usual. Nothing in process, where there are none. */
+  limit?(bytes: number | undefined): void;
   /** Sets the receiver. It is set once, at once, by whoever is given the channel. */
   receive(handler: RpcHandler): void;
 }

@@ -17,7 +17,7 @@ function isSpace(byte: number): boolean {
  * down to single bytes, and never looks at a byte twice.
  */
 export class Framer {
-  readonly #maxBytes: number;
+  #maxBytes: number;
   readonly #decoder = new TextDecoder('utf-8', { fatal: true });
   #parts: Uint8Array[] = [];
   #size = 0;
@@ -27,6 +27,11 @@ export class Framer {
 
   /** @param maxBytes the largest text that is accepted */
   constructor(maxBytes: number) {
+    this.#maxBytes = maxBytes;
+  }
+
+  /** Takes no larger text from now on. */
+  limit(maxBytes: number): void {
     this.#maxBytes = maxBytes;
   }
 

@@ -40,6 +40,7 @@ export function messageFromJson(json: Json): RpcMessage {
 export class StreamChannel implements RpcChannel {
   readonly #stream: ByteStream;
   readonly #framer: Framer;
+  readonly #maxMessageBytes: number;
   readonly #encoder = new TextEncoder();
   #handler: RpcHandler | undefined;
   #closed = false;
@@ -47,6 +48,11 @@ export class StreamChannel implements RpcChannel {
   constructor(stream: ByteStream, maxMessageBytes = MAX_MESSAGE_BYTES) {
     this.#stream = stream;
     this.#framer = new Framer(maxMessageBytes);
+    this.#maxMessageBytes = maxMessageBytes;
+  }
+
+  limit(bytes: number = this.#maxMessageBytes): void {
+    this.#framer.limit(Math.min(bytes, this.#maxMessageBytes));
   }
 
   get backlog(): number {
