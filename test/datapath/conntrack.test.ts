@@ -69,6 +69,15 @@ const COMMON = [1, 2].flatMap((port) => [
   `table=9,priority=1,in_port=${port},actions=${SHOW},output:${3 - port}`,
 ]);
 
+/** Translates what is known, and what is expected. */
+const HELPED = [
+  ...['tcp', 'udp', 'tcp6', 'udp6'].flatMap((protocol) => [
+    `table=0,${protocol},actions=ct(nat,table=1)`,
+    `table=1,priority=20,${protocol},ct_state=+new+rel+trk,actions=ct(commit,nat,table=9)`,
+  ]),
+  'table=1,priority=0,actions=resubmit(,9)',
+];
+
 const KINDS: readonly Kind[] = [
   {
     title: 'who may begin from either side',
@@ -171,6 +180,30 @@ const KINDS: readonly Kind[] = [
     ],
     traffic: (draw) => new FtpTraffic(draw),
   },
+  {
+    title: 'helpers where clients are translated',
+    flows: () => [
+      ...HELPED,
+      ...[1, 2].flatMap((client) => [
+        `table=1,priority=10,in_port=1,tcp,nw_src=10.1.1.${client},tp_dst=21,ct_state=+new+trk,actions=ct(commit,alg=ftp,nat(src=10.1.1.${client + 199}),exec(set_field:0x5->ct_mark),table=9)`,
+        `table=1,priority=10,in_port=1,tcp6,ipv6_src=fd00::${client},tp_dst=21,ct_state=+new+trk,actions=ct(commit,alg=ftp,nat(src=fd00::${client + 199}),table=9)`,
+        `table=1,priority=10,in_port=1,udp,nw_src=10.1.1.${client},tp_dst=69,ct_state=+new+trk,actions=ct(commit,alg=tftp,nat(src=10.1.1.${client + 199}),table=9)`,
+      ]),
+    ],
+    traffic: (draw) => new FtpTraffic(draw, undefined, (client) => client + 199),
+  },
+  {
+    title: 'helpers where servers are translated',
+    flows: () => [
+      ...HELPED,
+      ...[3, 4].flatMap((server) => [
+        `table=1,priority=10,in_port=1,tcp,nw_dst=10.1.1.${server + 199},tp_dst=21,ct_state=+new+trk,actions=ct(commit,alg=ftp,nat(dst=10.1.1.${server}),exec(set_field:0x5->ct_mark),table=9)`,
+        `table=1,priority=10,in_port=1,tcp6,ipv6_dst=fd00::${server + 199},tp_dst=21,ct_state=+new+trk,actions=ct(commit,alg=ftp,nat(dst=fd00::${server}),table=9)`,
+        `table=1,priority=10,in_port=1,udp,nw_dst=10.1.1.${server + 199},tp_dst=69,ct_state=+new+trk,actions=ct(commit,alg=tftp,nat(dst=10.1.1.${server}),table=9)`,
+      ]),
+    ],
+    traffic: (draw) => new FtpTraffic(draw, (server) => server + 199),
+  },
 ];
 
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');
@@ -208,7 +241,8 @@ for (const { title, flows, aliases = [], fragments = true, traffic: other } of K
       story.push(`${i}: p${port} ${hex(packet).slice(0, 300)}`);
       world.send(ports[port - 1], packet);
       world.settle();
-      await ctl.call('netdev-dummy/receive', `p${port}`, hex(packet));
+      // It makes room for as many bytes as half the characters: helpers ask for some behind the packet.
+      await ctl.call('netdev-dummy/receive', `p${port}`, hex(packet) + ' '.repeat(200));
       // It takes the packet in the next turn of its main loop, and another connection in that turn, too, but later.
       const fresh = await Unixctl.open(stock.dir, 'ovs-vswitchd');
       const dump = await fresh.call('dpctl/dump-conntrack', '-m', '-s');
