@@ -74,6 +74,7 @@ const nat = (direction: 'src' | 'none'): NonNullable<DpCtAction['nat']> => ({
   portMin: 0,
   portMax: 0,
   persistent: false,
+  hash: false,
   random: false,
 });
 
