@@ -4,6 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
+import { nullLogger } from '../../src/base/log.ts';
 import { StockSwitch, stockMissing } from '../../src/datapath/conformance/stock-switch.ts';
 import { composePacket } from '../../src/datapath/packet/compose.ts';
 import { formatConnection, parseKey } from '../../src/datapath/text/index.ts';
@@ -343,7 +344,10 @@ test('what dpctl says of connections is what stock says', { skip }, async () => 
   const port = bridge.addPort(1);
   bridge.addPort(2);
   bridge.addFlow(flow);
-  const ours = new DpctlConntrack({ isName: () => false, datapath: () => world.datapath });
+  const ours = new DpctlConntrack(
+    { isName: () => false, datapath: () => world.datapath },
+    nullLogger.module('ct_dpif'),
+  );
   const ask: Record<string, (args: string[]) => unknown> = {
     'dump-conntrack': (args) => ours.dump(args),
     'flush-conntrack': (args) => ours.flush(args),

@@ -51,7 +51,7 @@ export function registerDpctlCommands(commands: CommandRegistry, target: Command
     dpctl.deleteFlows(args[0]);
     return undefined;
   });
-  const conntrack = new DpctlConntrack(dpctl);
+  const conntrack = new DpctlConntrack(dpctl, target.log.module('ct_dpif'));
   add('dpctl/dump-conntrack', '[-m] [-s] [dp] [zone=N]', 0, 4, (args) => conntrack.dump(args));
   add('dpctl/flush-conntrack', '[dp] [zone=N] [ct-orig-tuple] [ct-reply-tuple]', 0, 4, (args) =>
     done(() => conntrack.flush(args)),

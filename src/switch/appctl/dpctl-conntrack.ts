@@ -1,4 +1,5 @@
 import { WeftError } from '../../base/errors.ts';
+import type { ModuleLog } from '../../base/log.ts';
 import type { DatapathConnections } from '../../datapath/conntrack/connections.ts';
 import { formatConnection, tcpStateName } from '../../datapath/text/index.ts';
 import { parseIpv4Address, parseIpv6Address } from '../../wire/address.ts';
@@ -16,6 +17,7 @@ const invalid = (text: string): WeftError => failure(`${text} (Invalid argument)
 /** What stands before and behind a datapath's name, if one is given: options, and the rest. */
 interface Words {
   readonly options: ReadonlySet<string>;
+  readonly datapath: { readonly type: string; readonly connections: DatapathConnections };
   readonly connections: DatapathConnections;
   readonly rest: readonly string[];
 }
@@ -36,9 +38,12 @@ export type DatapathFinder = Pick<Dpctl, 'isName' | 'datapath'>;
 /** The commands of `dpctl` about connections. */
 export class DpctlConntrack {
   readonly #dpctl: DatapathFinder;
+  readonly #log: ModuleLog;
 
-  constructor(dpctl: DatapathFinder) {
+  /** `log` is told of what is flushed. */
+  constructor(dpctl: DatapathFinder, log: ModuleLog) {
     this.#dpctl = dpctl;
+    this.#log = log;
   }
 
   #read(args: readonly string[]): Words {
@@ -51,7 +56,8 @@ export class DpctlConntrack {
     }
     const rest = args.slice(at);
     const name = rest.length > 0 && this.#dpctl.isName(rest[0]) ? rest.shift() : undefined;
-    return { options, connections: this.#dpctl.datapath(name).connections, rest };
+    const datapath = this.#dpctl.datapath(name);
+    return { options, datapath, connections: datapath.connections, rest };
   }
 
   /** `dpctl/dump-conntrack [-m] [-s] [DP] [zone=N]`. */
@@ -65,7 +71,7 @@ export class DpctlConntrack {
 
   /** `dpctl/flush-conntrack [DP] [zone=N] [ORIGINAL TUPLE] [REPLY TUPLE]`. */
   flush(args: readonly string[]): void {
-    const { connections, rest } = this.#read(args);
+    const { datapath, rest } = this.#read(args);
     const words = [...rest];
     let zone: number | null = null;
     if (words[0]?.startsWith('zone=')) {
@@ -76,7 +82,7 @@ export class DpctlConntrack {
     if (words[0]) parseTuple(words[0], match.orig, match);
     if (words[1]) parseTuple(words[1], match.reply, match);
     if (words.length > 2) throw invalid('invalid arguments');
-    if (!flushConnections(connections, zone, match)) {
+    if (!flushConnections({ datapath, log: this.#log }, zone, match)) {
       throw failure('failed to flush conntrack (No such file or directory)');
     }
   }

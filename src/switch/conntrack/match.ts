@@ -1,8 +1,10 @@
+import type { ModuleLog } from '../../base/log.ts';
 import type {
   Connection,
   ConnectionTuple,
   DatapathConnections,
 } from '../../datapath/conntrack/connections.ts';
+import { formatIpv4, formatIpv6 } from '../../wire/address.ts';
 
 /** One direction of the connections that are meant; what is 0 or null may be anything, but for ICMP. */
 export interface TupleMatch {
@@ -47,20 +49,30 @@ function asksNothing(t: TupleMatch, protocol: number): boolean {
   return t.src === null && t.dst === null && (isIcmp(protocol) || (t.srcPort === 0 && t.dstPort === 0));
 }
 
+/** Where connections are, under the name that the log gives it, and that log ("ct_dpif"). */
+export interface FlushTarget {
+  readonly datapath: { readonly type: string; readonly connections: DatapathConnections };
+  readonly log: ModuleLog;
+}
+
+/** Forgets all connections of a zone; null: of all zones. */
+export function flushZone({ datapath, log }: FlushTarget, zone: number | null): void {
+  log.dbg(() => `${datapath.type}: ct_flush: ${zone === null ? '<all>' : `zone ${zone}`}`);
+  datapath.connections.flush(zone);
+}
+
 /**
  * Forgets the connections of a zone (null: of all) that match. An original tuple that is given whole names one connection:
  * false where there is none; in zone 0 where no zone is given.
  */
-export function flushConnections(
-  connections: DatapathConnections,
-  zone: number | null,
-  match: ConnectionMatch,
-): boolean {
+export function flushConnections(target: FlushTarget, zone: number | null, match: ConnectionMatch): boolean {
+  const { connections } = target.datapath;
   const { version, protocol, orig, reply } = match;
   if (version === null && protocol === 0 && asksNothing(orig, 0) && asksNothing(reply, 0)) {
-    connections.flush(zone);
+    flushZone(target, zone);
     return true;
   }
+  target.log.dbg(() => `${target.datapath.type}: ct_flush: zone=${zone ?? 0} ${describeMatch(match)}`);
   const whole =
     orig.src !== null &&
     orig.dst !== null &&
@@ -98,4 +110,20 @@ function addressMatches(address: Uint8Array, wanted: Uint8Array | null): boolean
   return (
     wanted === null || (wanted.length === address.length && wanted.every((byte, i) => byte === address[i]))
   );
+}
+
+/** A match as `ovs-ofctl ct-flush` takes it, with all that it leaves open. */
+function describeMatch({ version, protocol, orig, reply }: ConnectionMatch): string {
+  const family = version === 4 ? 'ct_nw' : 'ct_ipv6';
+  const tuple = ({ src, dst, ...numbers }: TupleMatch): string =>
+    `${family}_src=${addressText(src)},${family}_dst=${addressText(dst)},` +
+    (isIcmp(protocol)
+      ? `icmp_id=${numbers.icmpId},icmp_type=${numbers.icmpType},icmp_code=${numbers.icmpCode}`
+      : `ct_tp_src=${numbers.srcPort},ct_tp_dst=${numbers.dstPort}`);
+  return `'${tuple(orig)},ct_nw_proto=${protocol}' '${tuple(reply)}'`;
+}
+
+function addressText(address: Uint8Array | null): string {
+  if (address === null) return '::';
+  return address.length === 4 ? formatIpv4(address) : formatIpv6(address);
 }

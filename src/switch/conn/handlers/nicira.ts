@@ -1,7 +1,7 @@
 import { OfError } from '../../../openflow/errors.ts';
 import type { OfMessageOf } from '../../../openflow/message.ts';
 import { addressFamily } from '../../../openflow/messages/index.ts';
-import { anyConnection, flushConnections } from '../../conntrack/match.ts';
+import { anyConnection, flushConnections, flushZone } from '../../conntrack/match.ts';
 import type { Connection } from '../connection.ts';
 import type { OpenFlowSwitch } from '../openflow-switch.ts';
 
@@ -38,9 +38,9 @@ export function handleCtFlush(
   _connection: Connection,
   message: OfMessageOf<'ct_flush' | 'ct_flush_zone'>,
 ): void {
-  const { connections } = side.slowPath.datapath;
+  const target = { datapath: side.slowPath.datapath, log: side.options.log.module('ct_dpif') };
   if (message.kind === 'ct_flush_zone') {
-    connections.flush(message.zone);
+    flushZone(target, message.zone);
     return;
   }
   const match = anyConnection();
@@ -53,7 +53,7 @@ export function handleCtFlush(
     if (family !== null) match.version = family === 'ipv4' ? 4 : 6;
     Object.assign(match[direction], numbers, { src: addressOf(src), dst: addressOf(dst) });
   }
-  flushConnections(connections, message.zone, match);
+  flushConnections(target, message.zone, match);
 }
 
 /** An address of a message: IPv4 stands in its last four bytes; null: it may be any. */
