@@ -62,7 +62,7 @@ function dpPort(side: OpenFlowSwitch, { flow }: SlowPathPacketIn): number {
 function packetMetadata(side: OpenFlowSwitch, packetIn: SlowPathPacketIn, state: FrozenState): Match {
   const flow = packetIn.flow.slice();
   restoreMetadata(state.metadata, flow);
-  const metadata = new Match();
+  const metadata = new Match(side.tlvTable);
   const { mask } = metadata;
   for (const field of METADATA_FIELDS) if (getField(flow, field) !== 0n) maskField(mask, field);
   if (mask[W_CT_STATE] !== 0 && getField(mask, F.ctState) !== 0n) maskConnection(flow, mask);
