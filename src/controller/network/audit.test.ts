@@ -85,7 +85,7 @@ test('a change that the rules cannot take is told, and the next one brings every
   assert.equal(realization.revision(revision).realized, false);
   assert.equal(
     realization.of(world.model.get(bad)!).reason,
-    `the rules could not take revision ${revision} over: no rule for 99`,
+    `the rules could not take revision ${revision} over (bad-thing)`,
   );
   assert.equal(agent.tables.get('flow')!.size, 1);
   world.model.create('acl', acl(blue, 2));
