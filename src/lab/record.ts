@@ -26,8 +26,8 @@ export interface LabRecord {
   readonly processes: ProcessId[];
 }
 
-/** Where labs are kept. */
-export const LAB_DIRECTORY = '/run/weft/lab';
+/** Where labs are kept; WEFT_LAB_DIR keeps some apart from the machine's others. */
+export const LAB_DIRECTORY = process.env.WEFT_LAB_DIR ?? '/run/weft/lab';
 const FILE = 'lab.json';
 
 /** Identifies a running process; undefined if there is none of that number (or only its remains). */

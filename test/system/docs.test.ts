@@ -1,6 +1,6 @@
 /** The examples of the documentation, run as they stand. */
 import assert from 'node:assert/strict';
-import { globSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, globSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'node:test';
@@ -29,6 +29,10 @@ for (const page of ['README.md', ...globSync('docs/*.md', { cwd: ROOT }).sort()]
   test(`the examples of ${page}`, { skip: systemMissing('bash') }, async () => {
     const network = new Network();
     const dir = mkdtempSync(join(tmpdir(), 'weft-docs-'));
+    // The lab that was started last is the example's, whatever else runs on this machine.
+    const env = { TMPDIR: dir, WEFT_LAB_DIR: join(dir, 'labs') };
+    const namespace = network.namespace('docs');
+    const shell = (script: string) => network.run(namespace, 'bash', ['-c', script], env);
     try {
       const script = [
         'set -e',
@@ -36,7 +40,7 @@ for (const page of ['README.md', ...globSync('docs/*.md', { cwd: ROOT }).sort()]
         ...examples.map(({ line, script: text }) => `echo '${MARK} ${line}'\n${text}`),
         `echo '${MARK} end'`,
       ].join('\n');
-      const done = await network.run(network.namespace('docs'), 'bash', ['-c', script], { TMPDIR: dir });
+      const done = await shell(script);
       const printed = done.stdout.split(new RegExp(`^${MARK} .*\n`, 'm')).slice(1);
       for (const [i, { line, output }] of examples.entries()) {
         assert.ok(
@@ -51,6 +55,7 @@ for (const page of ['README.md', ...globSync('docs/*.md', { cwd: ROOT }).sort()]
       }
       assert.equal(done.status, 0);
     } finally {
+      if (existsSync(env.WEFT_LAB_DIR)) await shell(`cd ${ROOT}; bin/weft lab down`);
       endLeftOvers(dir);
       network.close();
       rmSync(dir, { recursive: true, force: true });
