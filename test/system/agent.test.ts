@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'node:test';
@@ -175,6 +175,9 @@ for (const { kind, title } of KINDS) {
       });
       const pings = network.run(guests[0], 'ping', ['-c100', '-i0.05', '-W1', '10.0.0.2']);
       const said = first.agentLog.length;
+      // It keeps what it was told soon after, not at once.
+      const state = join(first.host.env.OVS_DBDIR ?? '', 'weft-agent.json');
+      await until('the agent has kept what it was told', () => existsSync(state));
       controller.stop();
       await first.stopAgent('SIGKILL');
       first.startAgent();
