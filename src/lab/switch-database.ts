@@ -107,10 +107,10 @@ export class SwitchDatabase {
 
   /** Commits, and waits until the switch has done as it says. */
   async #apply(txn: Transaction<OpenVSwitchSchema>): Promise<void> {
-    const root = this.#root();
-    const goal = root.next_cfg + 1;
-    txn.mutate('Open_vSwitch', root._uuid, 'next_cfg', '+=', 1);
+    txn.mutate('Open_vSwitch', this.#root()._uuid, 'next_cfg', '+=', 1);
     await this.#commit(txn);
+    // Read only now: others count too, such as machines that are plugged at the same time.
+    const goal = this.#root().next_cfg;
     await this.#until(() => this.#root().cur_cfg >= goal);
   }
 
@@ -159,15 +159,10 @@ export class SwitchDatabase {
     const row = txn.insert('Bridge', { name: bridge, datapath_type: datapathType, ports: [local, ...rows] });
     txn.mutate('Open_vSwitch', this.#root()._uuid, 'bridges', 'insert', [row]);
     await this.#apply(txn);
-    for (const { name } of [{ name: bridge }, ...ports]) await this.#checkInterface(name);
+    for (const { name } of [{ name: bridge }, ...ports]) this.#checkInterface(name);
   }
 
-  async #checkInterface(name: string): Promise<void> {
-    // An agent counts next_cfg up too, so that cur_cfg may be what was waited for before this is done.
-    await this.#until(() => {
-      const row = this.#client.replica.table('Interface').find((i) => i.name === name);
-      return row?.ofport !== null && row?.ofport !== undefined;
-    });
+  #checkInterface(name: string): void {
     const iface = this.#client.replica.table('Interface').find((i) => i.name === name);
     if (iface?.ofport === null || iface?.ofport === undefined || iface.ofport < 0)
       throw new WeftError('switch-failed', `interface ${name}: ${iface?.error ?? 'has no port number'}`);
@@ -191,7 +186,7 @@ export class SwitchDatabase {
     const port = txn.insert('Port', { name: device, interfaces: [iface] });
     txn.mutate('Bridge', this.#bridge(bridge)._uuid, 'ports', 'insert', [port]);
     await this.#apply(txn);
-    await this.#checkInterface(device);
+    this.#checkInterface(device);
   }
 
   /** Says that a machine is here now; resolves when the database has it. */
