@@ -40,6 +40,8 @@ export interface DaemonDefinition {
   readonly usage: (dirs: Directories) => string;
   /** Log modules to know from the start. */
   readonly modules: readonly string[];
+  /** Whether an error that ends it also says what to do. The stock programs' have one line, which others read. */
+  readonly remedies?: boolean;
   /**
    * Starts the daemon's work and resolves when it is ready: then `--detach` returns. A `WeftError` that it
    * throws goes to standard error, and ends the process with exit code 1.
@@ -86,6 +88,7 @@ const SIGNAL_TEXT: Readonly<Record<string, string>> = {
 const inDirectory = (dir: string, name: string): string => (isAbsolute(name) ? name : join(dir, name));
 
 class RunningDaemon implements Daemon {
+  readonly #definition: DaemonDefinition;
   readonly program: string;
   readonly dirs: Directories;
   readonly clock = new DaemonClock();
@@ -101,6 +104,7 @@ class RunningDaemon implements Daemon {
   private ending = false;
 
   constructor(definition: DaemonDefinition, args: ParsedArguments, dirs: Directories) {
+    this.#definition = definition;
     this.program = definition.program;
     this.dirs = dirs;
     this.args = args;
@@ -288,10 +292,15 @@ class RunningDaemon implements Daemon {
   fail(error: WeftError): never {
     this.log.silenceConsole();
     this.log.module(this.program.replaceAll('-', '_')).emer(error.message);
-    process.stderr.write(`${this.program}: ${error.message}\n`);
+    process.stderr.write(errorText(this.#definition, error));
     this.removeFiles();
     process.exit(1);
   }
+}
+
+function errorText({ program, remedies }: DaemonDefinition, { message, remedy }: WeftError): string {
+  const advice = remedies === true && remedy !== '' ? `${program}: ${remedy}\n` : '';
+  return `${program}: ${message}\n${advice}`;
 }
 
 function usageText(definition: DaemonDefinition, dirs: Directories): string {
@@ -321,7 +330,7 @@ export async function runDaemon(
     daemon = new RunningDaemon(definition, args, dirs);
   } catch (error) {
     if (!(error instanceof WeftError)) throw error;
-    process.stderr.write(`${program}: ${error.message}\n`);
+    process.stderr.write(errorText(definition, error));
     process.exitCode = 1;
     return;
   }

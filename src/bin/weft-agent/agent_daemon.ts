@@ -47,5 +47,6 @@ ovs-vswitchd of Open vSwitch as of Weft. "weft switch --controller REMOTE" has t
 When the controller is away, or the agent ends, the switch goes on as it is.
 `,
   modules: [...STOCK_MODULES, 'agent'],
+  remedies: true,
   start,
 };

@@ -229,5 +229,6 @@ The network hypervisor: tenants' networks by a REST API, computed by rules, told
 if it is not there (default: ${dirs.db}/controller.db).
 `,
   modules: ['weft', 'api', 'agents', 'network', 'audit', 'model', 'store', 'tokens'],
+  remedies: true,
   start,
 };

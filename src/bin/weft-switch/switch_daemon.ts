@@ -145,5 +145,6 @@ made in the kernel: devices, programs, and what is pinned.
 With --controller the switch has its agent in it: see "weft agent --help".
 `,
   modules: [...STOCK_MODULES, 'agent'],
+  remedies: true,
   start,
 };
