@@ -82,9 +82,6 @@ const COMMITS: ReadonlyMap<string, string> = new Map([
   ['ct_commit', '0'],
   ['ct_commit(blocked)', '0x1'],
 ]);
-/** A stage that follows, and nothing else. */
-const NEXT_TABLE = /^resubmit\(,(\d+)\)$/;
-
 /** @param more "table=N": the packet goes on there, with what conntrack knows of it */
 function commit(mark: string, ...more: readonly string[]): string {
   return `ct(${['commit', ZONE, ...more].join(',')},exec(set_field:${mark}->ct_mark))`;
@@ -184,17 +181,28 @@ class Compiler {
     if (words.length === 0) this.refuse(actions, 'is no action; "drop" is');
     const out: string[] = [];
     words.forEach((word, i) => {
-      const end = this.#end(word);
+      const table = this.#nextTable(word);
+      const end = table === undefined ? this.#end(word) : `resubmit(,${table})`;
       if (end === undefined) out.push(this.#step(word));
       else if (i < words.length - 1) this.refuse(word, 'must be the last action');
       else {
-        const table = NEXT_TABLE.exec(end)?.[1];
-        const mark = COMMITS.get(words[i - 1] ?? '');
-        if (table !== undefined && mark !== undefined) out[i - 1] = commit(mark, `table=${table}`);
-        else out.push(end);
+        const mark = table === undefined ? undefined : COMMITS.get(words[i - 1] ?? '');
+        if (mark === undefined) out.push(end);
+        else out[i - 1] = commit(mark, `table=${table}`);
       }
     });
     return out.join(',');
+  }
+
+  /** The table that `next` or `next(STAGE)` leads to; undefined for any other word. */
+  #nextTable(word: string): number | undefined {
+    if (word === 'next') return this.#following(word);
+    const stage = /^next\((.*)\)$/.exec(word)?.[1];
+    if (stage === undefined) return undefined;
+    const pipeline = this.#pipeline();
+    if (pipeline.indexOf(stage as Stage) <= pipeline.indexOf(this.#flow.stage))
+      this.refuse(word, 'names no later stage of this pipeline');
+    return stageTable(stage as Stage);
   }
 
   /** An action after which others may come. */
@@ -228,12 +236,10 @@ class Compiler {
     return `move:${source}[]->${target}[]`;
   }
 
-  /** An action that says where the packet goes on; undefined if the word is none. */
+  /** An action that says where the packet goes on, other than the next stage; undefined if the word is none. */
   #end(word: string): string | undefined {
     const { stage } = this.#flow;
     switch (word) {
-      case 'next':
-        return `resubmit(,${this.#following(word)})`;
       case 'ct_next':
         if (!stage.endsWith('conntrack')) this.refuse(word, 'stands in stages for conntrack only');
         return `ct(table=${this.#following(word)},${ZONE})`;
@@ -244,13 +250,7 @@ class Compiler {
         this.#need(word, SWITCH_EGRESS);
         return `resubmit(,${TABLES.deliver})`;
     }
-    const [, verb, argument = ''] = /^(next|enter|answer)\((.*)\)$/.exec(word) ?? [];
-    if (verb === 'next') {
-      const pipeline = this.#pipeline();
-      const to = pipeline.indexOf(argument as Stage);
-      if (to <= pipeline.indexOf(stage)) this.refuse(word, 'names no later stage of this pipeline');
-      return `resubmit(,${stageTable(argument as Stage)})`;
-    }
+    const [, verb, argument = ''] = /^(enter|answer)\((.*)\)$/.exec(word) ?? [];
     if (verb === 'enter') return this.#enter(word, argument.split(','));
     if (verb === 'answer') return this.#answer(word, argument.split(','));
     return undefined;

@@ -89,3 +89,31 @@ test('who stops allowing a connection cuts it, both ways, and who allows it agai
   assert.equal(passes(0), true);
   assert.equal(passes(1), false);
 });
+
+test("a router's answer is one to the machine that asks through a stateful rule", async () => {
+  const cloud = new Cloud();
+  const host = await cloud.addHost('h1', '192.0.2.1');
+  const tenant = cloud.create('tenant', { name: 't' });
+  const on = cloud.create('logical-switch', { name: 's', tenant });
+  const router = cloud.create('logical-router', { name: 'r', tenant });
+  const gateway = '02:00:00:00:0f:01';
+  cloud.create('router-port', { name: 'rp', router, switch: on, mac: gateway, networks: ['10.0.0.254/24'] });
+  host.plug('v0');
+  const port = cloud.create('logical-port', {
+    name: 'p',
+    switch: on,
+    vif: 'v0',
+    addresses: [{ mac: MACS[0], ips: [IPS[0]] }],
+  });
+  const all = { port, match: { etherType: 'ipv4' as const } };
+  cloud.create('acl', { ...all, direction: 'from-port', priority: 1, action: 'allow-stateful' });
+  cloud.create('acl', { ...all, direction: 'to-port', priority: 0, action: 'drop' });
+  await cloud.settle();
+  await cloud.settle();
+
+  const l4 = { proto: 'icmp', type: 8, code: 0, rest: 0x0001_0001 } as const;
+  const body = { kind: 'ip', family: 4, src: IPS[0], dst: '10.0.0.254', ttl: 64, dscp: 0, l4 } as const;
+  const ping = build({ src: MACS[0], dst: gateway, vid: 0, body });
+  // The packet that begins the connection, and one of it.
+  for (const turn of [1, 2]) assert.equal(cloud.send('v0', ping).length, 1, `ping ${turn}`);
+});
